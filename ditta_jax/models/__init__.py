@@ -1,0 +1,1 @@
+"""The student: Mix Transformer, SegFormer decoder and temporal fusion module."""
