@@ -4,9 +4,7 @@
 it and changes values; a key that the schema lacks or a value of another type is refused.
 """
 
-import importlib.util
 import sys
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
@@ -113,28 +111,6 @@ def _training() -> ConfigDict:
     )
 
 
-def load(path: str | Path) -> ConfigDict:
-    """The configuration that `get_config()` of a Python file returns, checked and locked.
-
-    Raises:
-        UserError: the file is missing or broken, has an unknown key or a value of a wrong type.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such configuration file; configs/demo.py is one to start from")
-    spec = importlib.util.spec_from_file_location("ditta_config", path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path}: not a Python file with a get_config() function")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.get_config()
-    except (AttributeError, KeyError, TypeError, ValueError, SyntaxError, ImportError) as error:
-        raise UserError(f"{path}: {_first_line(error)}") from error
-    check(config, default_config(), where=str(path))
-    return config.lock()
-
-
 def check(config: ConfigDict, schema: ConfigDict, where: str, prefix: str = "") -> None:
     """Raise `UserError` for a key the schema lacks, a missing key or a value of another type."""
     for key in config:
@@ -156,90 +132,50 @@ def check(config: ConfigDict, schema: ConfigDict, where: str, prefix: str = "") 
             raise UserError(f"{where}: setting '{prefix + key}' is missing")
 
 
-def override(config: ConfigDict, assignments: list[str]) -> ConfigDict:
-    """Apply `key=value` settings such as `tta.lr=3e-4`; values are read as Python literals.
-
-    Raises:
-        UserError: an unknown key, or a value that is not of the setting's type.
-    """
-    config = config.copy_and_resolve_references()
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise UserError(f"--config.{name}: write --config.{name}=VALUE")
-        section, known = config, config
-        *parents, key = name.split(".")
-        for parent in parents:
-            known = section
-            section = section.get(parent) if parent in section else None
-            if not isinstance(section, ConfigDict):
-                raise UserError(f"unknown setting '{name}'; known here: {_known(known)}")
-        if key not in section:
-            raise UserError(f"unknown setting '{name}'; known here: {_known(section)}")
-        if isinstance(section[key], ConfigDict):
-            raise UserError(f"'{name}' is a section; set one of its keys: {_known(section[key])}")
-        section[key] = parse_value(name, text, section[key])
-    return config.lock()
-
-
-def parse_value(name: str, text: str, like):
-    """Read the text of one setting as a value of the type that the setting has.
-
-    Raises:
-        UserError: the text is not of that type.
-    """
-    import ast
-
-    if isinstance(like, str):
-        return text
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = {"true": True, "false": False}.get(text.lower(), text)
-    if isinstance(like, float) and type(value) is int:
-        value = float(value)
-    if isinstance(like, tuple) and isinstance(value, list):
-        value = tuple(value)
-    if type(value) is not type(like):
-        raise UserError(f"'{name}' must be {type(like).__name__}, not {text!r}")
-    return value
-
-
-def from_command_line(program: str, extra: dict[str, str] | None = None):
+def from_command_line(
+    program: str, options: dict[str, str] | None = None, arguments: list[str] | None = None
+) -> tuple[ConfigDict, dict[str, list[str]]]:
     """Configuration and options of `python -m PROGRAM --config FILE [--config.key=value …]`.
 
     Args:
-        program: the module's name, for the usage line.
-        extra: further options with their help text; each takes any number of values.
+        program: the module's name, for messages.
+        options: further options with their help text; each may be given several times.
+        arguments: the words after the program's name; `sys.argv` by default.
 
     Returns:
-        the locked configuration, and a dict of the extra options (lists of text).
-    """
-    import argparse
+        the checked, locked configuration, and the values of each further option.
 
-    parser = argparse.ArgumentParser(prog=f"python -m {program}", allow_abbrev=False)
-    parser.add_argument("--config", required=True, help="Python file with get_config()")
-    for option, text in (extra or {}).items():
-        parser.add_argument(f"--{option}", nargs="+", default=[], help=text)
-    arguments = []
-    assignments: list[str] = []
-    rest = iter(sys.argv[1:])
-    for word in rest:
-        if word.startswith("--config."):
-            assignment = word.removeprefix("--config.")
-            if "=" not in assignment:
-                assignment += "=" + next(rest, "")
-            assignments.append(assignment)
-        else:
-            arguments.append(word)
-    options = parser.parse_args(arguments)
-    config = override(load(options.config), assignments)
-    return config, {name: getattr(options, name) for name in extra or {}}
+    Raises:
+        UserError: no or a broken file, an unknown key, a value of a wrong type.
+    """
+    from absl import flags
+    from ml_collections import config_flags
+
+    words = [program, *(sys.argv[1:] if arguments is None else arguments)]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=words)
+    for name, text in (options or {}).items():
+        flags.DEFINE_multi_string(name, [], text, flag_values=values)
+    try:
+        rest = values(words)[1:]
+        config = values.config
+    except (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"python -m {program}: {_one_line(error)}") from error
+    except (SyntaxError, ImportError) as error:
+        raise UserError(f"--config: the file does not load: {_one_line(error)}") from error
+    if rest:
+        raise UserError(f"python -m {program}: do not know what to do with {' '.join(rest)!r}")
+    if config is None:
+        raise UserError(f"python -m {program}: --config FILE is missing, e.g. configs/demo.py")
+    check(config, default_config(), where="--config")
+    return config.lock(), {name: getattr(values, name) for name in options or {}}
 
 
 def _known(schema: ConfigDict) -> str:
     return ", ".join(sorted(schema))
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+def _one_line(error: Exception) -> str:
+    """The error as one line, without the quotes that `KeyError` puts around its message."""
+    text = str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)
+    return " ".join(text.replace("\\n", " ").split())
