@@ -159,6 +159,8 @@ def from_command_line(
     try:
         rest = values(words)[1:]
         config = values.config
+        if config is not None:
+            check(config, default_config(), where="--config")  # also raises what loading raised
     except (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError) as error:
         raise UserError(f"python -m {program}: {_one_line(error)}") from error
     except (SyntaxError, ImportError) as error:
@@ -167,7 +169,6 @@ def from_command_line(
         raise UserError(f"python -m {program}: do not know what to do with {' '.join(rest)!r}")
     if config is None:
         raise UserError(f"python -m {program}: --config FILE is missing, e.g. configs/demo.py")
-    check(config, default_config(), where="--config")
     return config.lock(), {name: getattr(values, name) for name in options or {}}
 
 
