@@ -1,0 +1,50 @@
+"""Sizes of the student, and the table of published Mix Transformers."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentConfig:
+    """Everything that fixes the shapes and the arithmetic of a student.
+
+    Attributes:
+        num_classes: C.
+        channels: of the four encoder levels, at strides 4, 8, 16 and 32.
+        depths: blocks per level.
+        heads: attention heads per level.
+        reductions: side by which each level's key map is shrunk.
+        mlp_ratio: hidden width of the MLPs over the channels.
+        embed_dim: D.
+        radius: half the side of the fusion's attention window.
+        patch_norm_eps: LayerNorm eps of the patch embeddings.
+        block_norm_eps: of blocks and stage norms.
+        reduction_norm_eps: after the reduction convolutions.
+    """
+
+    num_classes: int
+    channels: tuple[int, ...] = (32, 64, 160, 256)
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    heads: tuple[int, ...] = (1, 2, 5, 8)
+    reductions: tuple[int, ...] = (8, 4, 2, 1)
+    mlp_ratio: int = 4
+    embed_dim: int = 256
+    radius: int = 5
+    patch_norm_eps: float = 1e-5
+    block_norm_eps: float = 1e-6
+    reduction_norm_eps: float = 1e-5
+
+    @classmethod
+    def published(cls, size: str, num_classes: int, **changes) -> "StudentConfig":
+        """The Mix Transformer B0 … B5 (Xie et al. 2021, table 6)."""
+        channels = (32, 64, 160, 256) if size == "B0" else (64, 128, 320, 512)
+        return cls(num_classes, channels=channels, depths=DEPTHS[size], **changes)
+
+
+DEPTHS = {
+    "B0": (2, 2, 2, 2),
+    "B1": (2, 2, 2, 2),
+    "B2": (3, 4, 6, 3),
+    "B3": (3, 4, 18, 3),
+    "B4": (3, 8, 27, 3),
+    "B5": (3, 6, 40, 3),
+}
