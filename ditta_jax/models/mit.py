@@ -128,7 +128,7 @@ class EfficientAttention(nnx.Module):
         self.q = nnx.Linear(channels, channels, kernel_init=_small, rngs=rngs)
         self.kv = nnx.Linear(channels, 2 * channels, kernel_init=_small, rngs=rngs)
         self.proj = nnx.Linear(channels, channels, kernel_init=_small, rngs=rngs)
-        self.sr = self.norm = None
+        self.reduction = reduction
         if reduction > 1:
             self.sr = nnx.Conv(
                 channels,
@@ -145,7 +145,7 @@ class EfficientAttention(nnx.Module):
         """softmax(q kᵀ / √d) v, with k and v from the reduced map."""
         b, h, w, c = x.shape
         d = c // self.heads
-        source = x if self.sr is None else self.norm(self.sr(x))
+        source = self.norm(self.sr(x)) if self.reduction > 1 else x
         q = self.q(x).reshape(b, h * w, self.heads, d)
         kv = self.kv(source).reshape(b, -1, 2, self.heads, d)
         scores = jnp.einsum("bqnd,bknd->bnqk", q * d**-0.5, kv[:, :, 0])
