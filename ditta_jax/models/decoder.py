@@ -36,11 +36,11 @@ class Decoder(nnx.Module):
         """Build the decoder of `config`."""
         D, C = config.embed_dim, config.num_classes
         for level, channels in enumerate(config.channels, start=1):
-            setattr(self, f"linear_{level}", nnx.Linear(channels, D, kernel_init=_torch, rngs=rngs))
+            setattr(self, f"linear_{level}", nnx.Linear(channels, D, rngs=rngs))
         levels = len(config.channels)
-        self.fuse = nnx.Linear(levels * D, D, use_bias=False, kernel_init=_torch, rngs=rngs)
+        self.fuse = nnx.Linear(levels * D, D, use_bias=False, rngs=rngs)
         self.norm = Norm(D)
-        self.classifier = nnx.Linear(D, C, kernel_init=_torch, rngs=rngs)
+        self.classifier = nnx.Linear(D, C, rngs=rngs)
         self.projection = Mlp((D, D, D, D), rngs)
 
     def fuse_levels(
@@ -108,7 +108,7 @@ class Mlp(nnx.Module):
         """Build one layer between each two `sizes`."""
         self.layers = nnx.List(
             [
-                nnx.Linear(i, o, kernel_init=_torch, bias_init=_torch_bias(i), rngs=rngs)
+                nnx.Linear(i, o, rngs=rngs)
                 for i, o in zip(sizes[:-1], sizes[1:], strict=True)
             ]
         )
@@ -146,14 +146,3 @@ def channel_dropout(
     """Factors of channel dropout: 0 with probability `rate`, else 1/(1 − rate), per frame."""
     return jax.random.bernoulli(key, 1.0 - rate, (frames, channels)) / (1.0 - rate)
 
-
-# torch's default for linear layers and 1×1 convolutions: kaiming-uniform with a = √5, i.e.
-# uniform in ±1/√fan_in for kernel and bias.
-_torch = nnx.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
-
-
-def _torch_bias(fan_in: int):
-    bound = fan_in**-0.5
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
-        key, shape, dtype, -bound, bound
-    )

@@ -77,7 +77,6 @@ class PatchEmbedding(nnx.Module):
             (kernel, kernel),
             strides=stride,
             padding=kernel // 2,
-            kernel_init=_fan_out,
             rngs=rngs,
         )
         self.norm = nnx.LayerNorm(channels, epsilon=config.patch_norm_eps, rngs=rngs)
@@ -125,9 +124,9 @@ class EfficientAttention(nnx.Module):
         """Build attention of level 0…3; its reduction r shrinks the key map r² times."""
         channels, reduction = config.channels[level], config.reductions[level]
         self.heads = config.heads[level]
-        self.q = nnx.Linear(channels, channels, kernel_init=_small, rngs=rngs)
-        self.kv = nnx.Linear(channels, 2 * channels, kernel_init=_small, rngs=rngs)
-        self.proj = nnx.Linear(channels, channels, kernel_init=_small, rngs=rngs)
+        self.q = nnx.Linear(channels, channels, rngs=rngs)
+        self.kv = nnx.Linear(channels, 2 * channels, rngs=rngs)
+        self.proj = nnx.Linear(channels, channels, rngs=rngs)
         self.reduction = reduction
         if reduction > 1:
             self.sr = nnx.Conv(
@@ -136,7 +135,6 @@ class EfficientAttention(nnx.Module):
                 (reduction, reduction),
                 strides=reduction,
                 padding="VALID",
-                kernel_init=_fan_out,
                 rngs=rngs,
             )
             self.norm = nnx.LayerNorm(channels, epsilon=config.reduction_norm_eps, rngs=rngs)
@@ -159,17 +157,16 @@ class MixFeedForward(nnx.Module):
 
     def __init__(self, channels: int, hidden: int, rngs: nnx.Rngs):
         """Build an MLP of width `hidden`."""
-        self.fc1 = nnx.Linear(channels, hidden, kernel_init=_small, rngs=rngs)
+        self.fc1 = nnx.Linear(channels, hidden, rngs=rngs)
         self.dwconv = nnx.Conv(
             hidden,
             hidden,
             (3, 3),
             padding=1,
             feature_group_count=hidden,
-            kernel_init=_fan_out_depthwise,
             rngs=rngs,
         )
-        self.fc2 = nnx.Linear(hidden, channels, kernel_init=_small, rngs=rngs)
+        self.fc2 = nnx.Linear(hidden, channels, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """The feed-forward branch of a block."""
@@ -194,11 +191,3 @@ def depthwise_3x3(
             total = total + padded[:, dy : dy + h, dx : dx + w] * kernel[dy, dx, 0]
     return total
 
-
-_small = nnx.initializers.truncated_normal(0.02)
-_fan_out = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
-
-
-def _fan_out_depthwise(key, shape, dtype=jnp.float32):
-    """Normal with variance 2 / fan-out, where a depthwise kernel's fan-out is its area."""
-    return jax.random.normal(key, shape, dtype) * np.sqrt(2.0 / (shape[0] * shape[1]))

@@ -1,11 +1,14 @@
 """The student: encoder, decoder and temporal fusion in one module."""
 
-import jax
+import math
+
 from flax import nnx
+from flax.nnx import traversals
 
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.decoder import Decoder
 from ditta_jax.models.fusion import TemporalFusion
+from ditta_jax.models.initialisation import fresh_leaf
 from ditta_jax.models.mit import MixTransformer
 
 
@@ -21,5 +24,25 @@ class Student(nnx.Module):
 
 
 def new_student(config: StudentConfig, seed: int = 0) -> Student:
-    """A student with fresh weights, from an explicit seed, built in one compiled program."""
-    return nnx.jit(lambda: Student(config, nnx.Rngs(params=jax.random.key(seed))))()
+    """A student with fresh weights, a function of `config` and `seed`."""
+    student = abstract_student(config)
+    leaves = nnx.to_flat_state(nnx.state(student))
+    shapes = {path: variable.get_value().shape for path, variable in leaves}
+    fresh = {}
+    for path, shape in shapes.items():
+        kernel = shapes.get((*path[:-1], "kernel"), shape)
+        fresh[path] = fresh_leaf(path, shape, math.prod(kernel[:-1]), seed)
+    return fill(student, traversals.unflatten_mapping(fresh))
+
+
+def abstract_student(config: StudentConfig) -> Student:
+    """A student whose weights are shapes and dtypes only, to be filled."""
+    return nnx.eval_shape(lambda: Student(config, nnx.Rngs(params=0)))
+
+
+def fill(student: Student, weights: dict) -> Student:
+    """Put a tree of arrays, as `nnx.to_pure_dict` of its state gives it, into a student."""
+    state = nnx.state(student)
+    nnx.replace_by_pure_dict(state, weights)
+    nnx.update(student, state)
+    return student
