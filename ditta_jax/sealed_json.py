@@ -1,0 +1,90 @@
+"""JSON files that are either whole or refused: a checksum over every byte, written atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+_HEAD = b'{\n"checksum": "'
+_HEX_DIGITS = 64
+_PARTIAL = ".partial"
+_STALE_SECONDS = 3600.0  # no write takes this long: its process was killed
+
+
+def seal(content: Mapping[str, Any]) -> bytes:
+    """Returns a JSON object of `content`, its first key the SHA-256 of all bytes that follow.
+
+    One line per key, and per item of a list: a person can read and diff it.
+    """
+    lines = [f"{json.dumps(key)}: {_layout(value)}" for key, value in content.items()]
+    body = ('",\n' + ",\n".join(lines) + "\n}\n").encode()
+    return _HEAD + hashlib.sha256(body).hexdigest().encode() + body
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """Returns the content of sealed bytes; ValueError with the reason if any byte is not as written."""
+    end = len(_HEAD) + _HEX_DIGITS
+    if data[: len(_HEAD)] != _HEAD or len(data) <= end:
+        raise ValueError("cut off or not a file of this program")
+    if hashlib.sha256(data[end:]).hexdigest().encode() != data[len(_HEAD) : end]:
+        raise ValueError("checksum does not match: truncated or changed since it was written")
+    try:
+        content = json.loads(data, parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise ValueError(f"not valid JSON ({error})") from None
+    del content["checksum"]
+    return dict(content)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes under a temporary name in the same folder, syncs, renames; removes stale leftovers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale_partials(path.parent)
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}{_PARTIAL}")
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def remove_stale_partials(folder: Path) -> None:
+    """Removes temporary files of killed runs; recent ones may belong to a running writer."""
+    for leftover in folder.glob(f".*{_PARTIAL}"):
+        try:
+            if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
+                leftover.unlink()
+        except OSError:
+            continue  # another process was quicker
+
+
+def _layout(value: Any) -> str:
+    if isinstance(value, list | tuple) and any(isinstance(v, list | tuple | dict) for v in value):
+        return "[\n" + ",\n".join(json.dumps(item, allow_nan=False) for item in value) + "\n]"
+    return json.dumps(value, allow_nan=False)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # folders cannot be opened on some systems
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems refuse; the rename itself is atomic there too
+    finally:
+        os.close(descriptor)

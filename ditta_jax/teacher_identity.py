@@ -1,0 +1,113 @@
+"""Who the teacher is, told without PyTorch: the part of the cache key that names it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from ditta_jax.errors import UserError
+
+EMBEDDED = "embedded"  # the nano SAM 2 that ships with this package
+PALETTE = "palette:"  # followed by a folder of palette PNGs, one sub-folder per video
+DTYPES = ("float32", "bfloat16")
+_BY_DIGEST = "sha256:"
+# Raised when the search itself or the post-processing changes, so that old masklets are not used.
+_SEARCH_VERSION = 1
+
+
+def teacher_identity(config: str, checkpoint: str = "", dtype: str = "float32") -> dict[str, str]:
+    """Returns what determines the teacher's masks besides the request: same values, same key.
+
+    Args:
+      config: `embedded`, a configuration that the `sam2` package holds
+        (`configs/sam2.1/sam2.1_hiera_l.yaml`), a YAML file of one's own, or `palette:FOLDER`.
+      checkpoint: the weights' file; `sha256:<hex>` where that file is on another machine.
+      dtype: "float32", or "bfloat16" for automatic mixed precision.
+
+    Raises:
+      UserError: a file is missing or a value is none of the above.
+    """
+    if config.startswith(PALETTE):
+        folder = Path(config.removeprefix(PALETTE)).expanduser()
+        return {"teacher": "palette", "content": _digest_of_folder(folder)}
+    if dtype not in DTYPES:
+        raise UserError(f"teacher.dtype: {dtype!r}, expected one of {', '.join(DTYPES)}")
+    return {
+        "teacher": "sam2",
+        "config": _config_identity(config),
+        "weights": _weights_identity(config, checkpoint),
+        "dtype": dtype,
+        "search": str(_SEARCH_VERSION),
+    }
+
+
+def embedded_weights() -> Path:
+    """Returns where the weights of the embedded teacher lie."""
+    return Path(str(files("teacher_bridge"))) / "nano" / "weights" / "sam2_nano.safetensors"
+
+
+def own_config(config: str) -> Path | None:
+    """Returns the YAML file that `config` names, None for one that the `sam2` package holds."""
+    path = Path(config).expanduser()
+    if path.is_absolute() or path.is_file():
+        if not path.is_file():
+            raise UserError(f"teacher.config: {path}: no such file")
+        return path.resolve()
+    return None
+
+
+def _config_identity(config: str) -> str:
+    if config == EMBEDDED:
+        return EMBEDDED
+    path = own_config(config)
+    if path is not None:
+        return _BY_DIGEST + _digest_of_file(path)
+    if not config.endswith(".yaml"):
+        raise UserError(
+            f"teacher.config: {config!r}, expected 'embedded', a .yaml file, a configuration of"
+            " the sam2 package such as configs/sam2.1/sam2.1_hiera_l.yaml, or 'palette:FOLDER'"
+        )
+    return config
+
+
+def _weights_identity(config: str, checkpoint: str) -> str:
+    if checkpoint.startswith(_BY_DIGEST):
+        digest = checkpoint.removeprefix(_BY_DIGEST).lower()
+        if not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise UserError(f"teacher.checkpoint: {checkpoint!r}, expected sha256: and 64 digits")
+        return digest
+    if checkpoint:
+        path = Path(checkpoint).expanduser()
+    elif config == EMBEDDED:
+        path = embedded_weights()
+    else:
+        raise UserError(
+            f"teacher.checkpoint: empty; {config} needs the file of its weights, or sha256:<hex>"
+            " of it where it lies on another machine"
+        )
+    if not path.is_file():
+        raise UserError(f"teacher.checkpoint: {path}: no such file")
+    return _digest_of_file(path)
+
+
+def _digest_of_file(path: Path) -> str:
+    state = path.stat()
+    return _hash(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash(path: Path, size: int, modified: int) -> str:
+    """SHA-256 of a file; size and time of modification are there to notice a changed one."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of_folder(folder: Path) -> str:
+    images = sorted(folder.glob("*/*.png"))
+    if not images:
+        raise UserError(f"teacher.config: {folder}: expected PNGs as <video>/<frame>.png in it")
+    listing = [f"{image.relative_to(folder).as_posix()} {_digest_of_file(image)}" for image in images]
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()
