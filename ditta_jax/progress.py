@@ -1,0 +1,111 @@
+"""Progress of a run: a live bar in a terminal, plain lines everywhere else."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class RunProgress:
+    """Follows the videos of a run and the stages of each; a context manager.
+
+        with RunProgress(len(videos)) as progress:
+            with progress.video(name):
+                with progress.stage("A student", frames) as advance:
+                    advance()
+
+    Args:
+        videos: how many videos the run has.
+        console: where to; the terminal's standard error by default.
+    """
+
+    def __init__(self, videos: int, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._total = videos
+        self._done = 0
+        self._timed: list[float] = []
+        self._bar: Progress | None = None
+        self._label = ""
+
+    def __enter__(self) -> "RunProgress":
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.start()
+            self._run = self._bar.add_task("videos", total=self._total, note="")
+            self._step = self._bar.add_task("", total=None, visible=False, note="")
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    @contextmanager
+    def video(self, name: str) -> Iterator[None]:
+        """The work on one video."""
+        self._label = f"[{self._done + 1}/{self._total}] {name}"
+        start = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        self._timed.append(seconds)
+        self._advance_video(f"done in {duration(seconds)}")
+
+    def skip(self, name: str) -> None:
+        """A video that an earlier run has finished; it does not count for the time left."""
+        self._label = f"[{self._done + 1}/{self._total}] {name}"
+        self._advance_video("already done")
+
+    @contextmanager
+    def stage(self, name: str, steps: int | None = None) -> Iterator[Callable[..., None]]:
+        """One stage of the current video; yields `advance(steps=1)`.
+
+        Args:
+            name: shown while it runs.
+            steps: how many there are, if that is known.
+        """
+        if self._bar is None:
+            self.say(f"{self._label}: {name}" + (f" ({steps})" if steps else ""))
+            yield lambda steps=1: None
+            return
+        bar, task = self._bar, self._step
+        bar.reset(task, total=steps, description=f"{self._label}: {name}", visible=True)
+        yield lambda steps=1: bar.advance(task, steps)
+        bar.update(task, visible=False)
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def seconds_left(self) -> float | None:
+        """Estimate from the videos so far; None before the first and after the last."""
+        left = self._total - self._done
+        if not self._timed or left == 0:
+            return None
+        return left * sum(self._timed) / len(self._timed)
+
+    def _advance_video(self, what: str) -> None:
+        self._done += 1
+        left = self.seconds_left()
+        note = "" if left is None else f"about {duration(left)} left"
+        self.say(f"{self._label}: {what}" + (f", {note}" if note else ""))
+        if self._bar is not None:
+            self._bar.update(self._run, completed=self._done, note=note)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 4.2 s, 3 min 10 s, 2 h 05 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
