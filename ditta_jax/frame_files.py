@@ -1,4 +1,4 @@
-"""Frames of a request as image files of their own folder: hard links where possible, else copies."""
+"""Frames of a request as image files of their own folder: hard links if possible, else copies."""
 
 from __future__ import annotations
 

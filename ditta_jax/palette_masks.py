@@ -46,9 +46,7 @@ def _read_map(path: Path, size: tuple[int, int]) -> UInt8[np.ndarray, "H W"]:
 
     try:
         with Image.open(path) as image:
-            if image.mode == "1":
-                image = image.convert("L")
-            if image.mode not in ("P", "L"):
+            if image.mode not in ("P", "L", "1"):
                 raise UserError(f"{path}: {image.mode} image, expected a palette or grey one")
             value_map = np.asarray(image, np.uint8)
     except FileNotFoundError:

@@ -27,7 +27,7 @@ def seal(content: Mapping[str, Any]) -> bytes:
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """Returns the content of sealed bytes; ValueError with the reason if any byte is not as written."""
+    """Returns the content of sealed bytes; ValueError with the reason if any byte changed."""
     end = len(_HEAD) + _HEX_DIGITS
     if data[: len(_HEAD)] != _HEAD or len(data) <= end:
         raise ValueError("cut off or not a file of this program")

@@ -53,8 +53,8 @@ def own_config(config: str) -> Path | None:
     """Returns the YAML file that `config` names, None for one that the `sam2` package holds."""
     path = Path(config).expanduser()
     if path.is_absolute() or path.is_file():
-        if not path.is_file():
-            raise UserError(f"teacher.config: {path}: no such file")
+        if not path.is_file() or path.suffix != ".yaml":
+            raise UserError(f"teacher.config: {path}: no such .yaml file")
         return path.resolve()
     return None
 
@@ -109,5 +109,7 @@ def _digest_of_folder(folder: Path) -> str:
     images = sorted(folder.glob("*/*.png"))
     if not images:
         raise UserError(f"teacher.config: {folder}: expected PNGs as <video>/<frame>.png in it")
-    listing = [f"{image.relative_to(folder).as_posix()} {_digest_of_file(image)}" for image in images]
+    listing = [
+        f"{image.relative_to(folder).as_posix()} {_digest_of_file(image)}" for image in images
+    ]
     return hashlib.sha256("\n".join(listing).encode()).hexdigest()

@@ -40,7 +40,7 @@ def build_predictor(config: str, checkpoint: str = "", device: str = "auto") -> 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from sam2.build_sam import build_sam2_video_predictor
-    from yaml import YAMLError
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
     path = Path(str(files("teacher_bridge"))) / "nano" / "sam2_nano.yaml"
     own = path if config == EMBEDDED else own_config(config)
@@ -78,9 +78,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("model", state)
         return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    except Exception as error:  # unpickling and safetensors fail in many ways
+    except Exception as error:  # unpickling and safetensors fail in many ways, at length
         raise UserError(
-            f"teacher.checkpoint: {path}: cannot be read as weights ({_first_line(error)})"
+            f"teacher.checkpoint: {path}: not a whole file of PyTorch or safetensors weights"
+            f" ({type(error).__name__})"
         ) from None
 
 

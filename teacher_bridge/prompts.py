@@ -73,9 +73,7 @@ def choose_clicks(
         if object_id > request.max_objects or peak.reliability < threshold:
             break  # peaks only get lower from here
         if current is None or not is_covered(current.masks, peak.y, peak.x):
-            clicks.append(
-                Click(frame, object_id, peak.y, peak.x, peak.class_id, peak.reliability)
-            )
+            clicks.append(Click(frame, object_id, peak.y, peak.x, peak.class_id, peak.reliability))
     return clicks
 
 

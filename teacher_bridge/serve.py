@@ -23,12 +23,15 @@ Report = Callable[[Mapping[str, Any]], None]
 class Teacher(Protocol):
     """Anything that turns a request into masklets."""
 
+    def prepare(self) -> None:
+        """Gets ready, once, before the first request; UserError if that is impossible."""
+
     def answer(self, entry: Entry) -> Masklets:
         """Returns the masklets of one video; UserError if its frames cannot be used."""
 
 
 class Sam2Teacher:
-    """SAM 2 with the prompt search; built when the first video needs it."""
+    """SAM 2 with the prompt search."""
 
     def __init__(self, config: str, checkpoint: str, device: str, dtype: str) -> None:
         """Takes the settings of `teacher_bridge.predictor.build_predictor` and the dtype."""
@@ -36,12 +39,17 @@ class Sam2Teacher:
         self._dtype = dtype
         self._predictor: Any = None
 
-    def answer(self, entry: Entry) -> Masklets:
-        """Returns the masklets that the prompt search finds."""
-        from teacher_bridge.predictor import Sam2Tracker, build_predictor
+    def prepare(self) -> None:
+        """Builds the predictor."""
+        from teacher_bridge.predictor import build_predictor
 
         if self._predictor is None:
             self._predictor = build_predictor(*self._settings)
+
+    def answer(self, entry: Entry) -> Masklets:
+        """Returns the masklets that the prompt search finds."""
+        from teacher_bridge.predictor import Sam2Tracker
+
         device = str(self._predictor.device)
         try:
             tracker = Sam2Tracker(self._predictor, entry, self._dtype)
@@ -61,6 +69,9 @@ class PaletteTeacher:
     def __init__(self, folder: str) -> None:
         """Takes the folder that holds one sub-folder per video."""
         self._folder = Path(folder).expanduser()
+
+    def prepare(self) -> None:
+        """Does nothing: the files are read per video."""
 
     def answer(self, entry: Entry) -> Masklets:
         """Returns the video's palette PNGs as masklets."""
@@ -104,6 +115,8 @@ def serve(
     """
     waiting = [folder for folder in folders if read_masklets(folder, key) is None]
     report({"event": "start", "total": len(waiting), "finished": len(folders) - len(waiting)})
+    if waiting:
+        teacher.prepare()
     failures = []
     for done, folder in enumerate(waiting, start=1):
         begin = time.perf_counter()
@@ -132,9 +145,7 @@ def serve(
     return failures
 
 
-def watch(
-    cache_dir: Path, names: Sequence[str], seconds: float
-) -> Iterator[list[Path]]:
+def watch(cache_dir: Path, names: Sequence[str], seconds: float) -> Iterator[list[Path]]:
     """Yields entries not seen before, looking again every few seconds, for ever."""
     seen: set[Path] = set()
     while True:

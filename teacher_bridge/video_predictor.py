@@ -138,7 +138,7 @@ class VideoPredictor(SAM2VideoPredictor):
 def join(per_object: list[Outputs], frame: int) -> Outputs:
     """Joins what objects were given on their common prompted frame into one batch."""
     given = [outputs["cond_frame_outputs"][frame] for outputs in per_object]
-    batch = {
+    batch: dict[str, Any] = {
         key: torch.cat([output[key] for output in given])
         for key in ("maskmem_features", "pred_masks", "obj_ptr", "object_score_logits")
     }

@@ -1,0 +1,1 @@
+"""The PyTorch side: SAM 2 as teacher, behind a folder of requests and masklets."""
