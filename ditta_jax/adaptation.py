@@ -1,0 +1,349 @@
+"""Stage C: adapt decoder and temporal fusion to one video, as one compiled scan over its frames.
+
+The state goes through `iters` passes over the warm-up frames, one AdamW step per frame (Eq. 8).
+Shapes are static: frames without a target and padded frames are steps that change nothing.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
+
+from ditta_jax import contrast
+from ditta_jax.contrast import Prototypes
+from ditta_jax.losses import cross_entropy, momentum_reliability
+from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics
+from ditta_jax.models.student import Student
+
+NORM_MOMENTUM = 0.1  # torch's: running ← 0.9 running + 0.1 batch
+
+class AdaptationSettings(NamedTuple):
+    """Constants of a compiled adaptation: they choose what is computed.
+
+    Attributes:
+        input_size: (Hi, Wi).
+        train: which parameters move: "decoder" (fusion included), "classifier" or "addon".
+        loss_on: "probabilities" (as released) or "logits".
+        dropout: rate of the channel dropout.
+        stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
+        temperature: of the contrastive loss.
+        compute: dtype of activations; state and losses stay in float32 (or float64).
+    """
+
+    input_size: tuple[int, int]
+    train: str = "decoder"
+    loss_on: str = "probabilities"
+    dropout: float = 0.1
+    stochastic_depth: float = 0.0
+    temperature: float = 1.0
+    compute: str = "float32"
+
+
+class Hyperparameters(NamedTuple):
+    """Numbers that may be traced, so that one program adapts under many of them.
+
+    Attributes:
+        lr: learning rate of AdamW; beta1, beta2, eps, weight_decay likewise.
+        momentum: share of itself that the momentum network keeps at each step.
+    """
+
+    lr: float | Float[Array, ""] = 1e-3
+    beta1: float | Float[Array, ""] = 0.9
+    beta2: float | Float[Array, ""] = 0.999
+    eps: float | Float[Array, ""] = 1e-8
+    weight_decay: float | Float[Array, ""] = 1e-2
+    momentum: float | Float[Array, ""] = 0.99
+
+
+class WarmUp(NamedTuple):
+    """A video's warm-up frames and their targets.
+
+    Attributes:
+        features: the encoder's four levels, each Float[Array, "T h w c"], or with stochastic
+            depth the normalised frames Float[Array, "T Hi Wi 3"].
+        labels: UInt8[Array, "T H W"], distillation labels, 255 ignored.
+        object_ids: UInt8[Array, "T H W"], 0 for none.
+        has_target: Bool[Array, "T"]; frames without one are skipped.
+    """
+
+    features: PyTree
+    labels: UInt8[Array, "T H W"]
+    object_ids: UInt8[Array, "T H W"]
+    has_target: Bool[Array, " T"]
+
+
+class Network(NamedTuple):
+    """Decoder and fusion of one network: what adaptation changes.
+
+    Attributes:
+        params: tree of parameters with the top keys "decoder" and "fusion".
+        norm: running statistics of the decoder's BatchNorm.
+    """
+
+    params: PyTree
+    norm: NormStatistics
+
+
+class AdamState(NamedTuple):
+    """AdamW moments of a parameter group.
+
+    torch steps only parameters that have a gradient, and counts each one's steps. The fusion has
+    none at frame 0, the projection head none on frames without objects, so groups count apart.
+    """
+
+    first: PyTree
+    second: PyTree
+    count: Int[Array, ""]
+
+
+class AdaptationState(NamedTuple):
+    """Everything that is carried from step to step; donated to the scan."""
+
+    live: Network
+    momentum: Network
+    optimiser: dict[str, AdamState]
+    prototypes: Prototypes
+    key: PRNGKeyArray
+
+
+class StepLosses(NamedTuple):
+    """Losses of one step; NaN where the step has no such term (or was skipped)."""
+
+    distill: Float[Array, ""]
+    distill_fused: Float[Array, ""]
+    contrast: Float[Array, ""]
+    total: Float[Array, ""]
+
+
+# ---------------------------------------------------------------------------- the student's parts
+
+
+def split_student(student: Student) -> tuple[Network, nnx.GraphDef, nnx.State]:
+    """Take apart what adapts, how it is put together again, and the frozen encoder."""
+    graph, encoder, params, norm = nnx.split(
+        student, nnx.filterlib.PathContains("encoder"), nnx.Param, nnx.BatchStat
+    )
+    tree = nnx.to_pure_dict(params)
+    running = nnx.to_pure_dict(norm)["decoder"]["norm"]
+    return Network(tree, NormStatistics(running["mean"], running["var"])), graph, encoder
+
+
+def join_student(graph: nnx.GraphDef, encoder: nnx.State, network: Network) -> Student:
+    """The inverse of `split_student`."""
+    params = nnx.State(jax.tree.map(nnx.Param, network.params))
+    running = nnx.State(
+        {"decoder": {"norm": jax.tree.map(nnx.BatchStat, network.norm._asdict())}}
+    )
+    return nnx.merge(graph, encoder, params, running)
+
+
+# ---------------------------------------------------------------------------- the whole scan
+
+
+def new_state(network: Network, objects: int, key: PRNGKeyArray) -> AdaptationState:
+    """The state before the first step: the momentum network is a copy, no object was seen."""
+    width = network.norm.mean.shape[0]
+    dtype = network.norm.mean.dtype
+    groups = _groups(network.params)
+    zeros = {
+        name: AdamState(
+            jax.tree.map(jnp.zeros_like, group),
+            jax.tree.map(jnp.zeros_like, group),
+            jnp.zeros((), jnp.int32),
+        )
+        for name, group in groups.items()
+    }
+    memory = Prototypes(jnp.zeros((objects, width), dtype), jnp.zeros(objects, bool))
+    live, momentum = (jax.tree.map(jnp.copy, network) for _ in range(2))  # both are donated
+    return AdaptationState(live, momentum, zeros, memory, key)
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "settings", "iters"), donate_argnums=0)
+def adapt(
+    state: AdaptationState,
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    warm_up: WarmUp,
+    hyper: Hyperparameters,
+    settings: AdaptationSettings,
+    iters: int,
+) -> tuple[AdaptationState, StepLosses]:
+    """Adapt to one video: `iters` passes over its warm-up frames.
+
+    Args:
+        state: donated.
+        graph: structure of the student.
+        encoder: the frozen encoder's weights; used with stochastic depth only.
+        warm_up: frames and targets, padded to any length.
+        hyper: traced settings.
+        settings: static settings.
+        iters: passes.
+
+    Returns:
+        the state after the last step, and the losses, Float[Array, "iters·T"] each.
+    """
+    T = warm_up.has_target.shape[0]
+    step = functools.partial(_step, graph, encoder, warm_up, hyper, settings)
+
+    def scan_step(state, t):
+        return jax.lax.cond(warm_up.has_target[t], step, _skip, state, t)
+
+    return jax.lax.scan(scan_step, state, jnp.tile(jnp.arange(T), iters))
+
+
+def _skip(state: AdaptationState, t: Int[Array, ""]) -> tuple[AdaptationState, StepLosses]:
+    nan = jnp.full((), jnp.nan, state.prototypes.vectors.dtype)
+    return state, StepLosses(nan, nan, nan, nan)
+
+
+# ---------------------------------------------------------------------------- one step
+
+
+def _step(graph, encoder, warm_up, hyper, settings, state, t):
+    """One AdamW step on the clip of frames t−1 and t (frame 0: alone)."""
+    key, *draws = jax.random.split(state.key, 5)
+    has_previous = t > 0
+    frames = jnp.stack([jnp.maximum(t - 1, 0), t])
+    weight = jnp.stack([has_previous, jnp.ones_like(has_previous)])
+    label, ids = warm_up.labels[t], warm_up.object_ids[t]
+
+    # momentum network: embedding, projection and plain logits of the current frame, no gradient
+    clip = functools.partial(_clip_features, graph, encoder, state.live, warm_up, frames, settings)
+    teacher = join_student(graph, encoder, state.momentum)
+    mean_features = clip(draws[0])
+    u, z, mean_norm = _momentum_branch(teacher, mean_features, weight, draws[1], settings)
+    rho = momentum_reliability(z, label.shape, settings.input_size)
+    memory, present = contrast.object_prototypes(u, rho, ids, state.prototypes)
+    features = mean_features if settings.stochastic_depth == 0.0 else clip(draws[2])
+
+    def loss(params):
+        network = state.live._replace(params=params)
+        student = join_student(graph, encoder, network)
+        z, fused, u, norm = _live_branches(student, features, weight, draws[3], settings)
+        ce = functools.partial(
+            cross_entropy, label=label, input_size=settings.input_size, on=settings.loss_on
+        )
+        distill = ce(z)
+        distill_fused = jnp.where(has_previous, ce(fused), 0.0)
+        apart = contrast.contrastive_loss(u, memory.vectors, present, ids, settings.temperature)
+        total = distill + distill_fused + apart
+        return total, (StepLosses(distill, distill_fused, apart, total), norm)
+
+    gradient, (losses, norm) = jax.grad(loss, has_aux=True)(state.live.params)
+    has_objects = present.any()
+    active = {"rest": True, "fusion": has_previous, "projection": has_objects}
+    params, optimiser = _adamw(
+        gradient, state.optimiser, state.live.params, active, hyper, settings.train
+    )
+    live = Network(params, _remember(state.live.norm, norm))
+    mean = optax.incremental_update(params, state.momentum.params, 1 - hyper.momentum)
+    momentum = Network(mean, _remember(state.momentum.norm, mean_norm))
+    losses = losses._replace(
+        distill_fused=jnp.where(has_previous, losses.distill_fused, jnp.nan),
+        contrast=jnp.where(has_objects, losses.contrast, jnp.nan),
+    )
+    return AdaptationState(live, momentum, optimiser, memory, key), losses
+
+
+def _clip_features(graph, encoder, network, warm_up, frames, settings, key):
+    """Encoder features of the clip: looked up, or computed anew with stochastic depth."""
+    picked = jax.tree.map(lambda x: x[frames], warm_up.features)
+    if settings.stochastic_depth == 0.0:
+        return picked
+    student = join_student(graph, encoder, network)
+    return student.encoder(picked, key, settings.stochastic_depth)
+
+
+def _momentum_branch(student, features, weight, key, settings):
+    """Unit-length projection and plain logits of frame t in training mode, and its statistics."""
+    fused = student.decoder.fuse_levels(features)
+    batch, remembered = clip_statistics(fused, weight)
+    f = student.decoder.embed(fused[1:], batch)
+    z = student.decoder.classify(f, _dropout(key, 1, f.shape[-1], settings))[0]
+    u = contrast.normalise(_state_dtype(student.decoder.project(f)[0]))
+    return u, _state_dtype(z), remembered
+
+
+def _live_branches(student, features, weight, key, settings):
+    """Plain and fused logits and projection of frame t in training mode, and the statistics."""
+    fused = student.decoder.fuse_levels(features)
+    batch, remembered = clip_statistics(fused, weight)
+    f = student.decoder.embed(fused, batch)
+    z = student.decoder.classify(f, _dropout(key, 2, f.shape[-1], settings))
+    z_fused = student.fusion(f[1], f[0], z[0])
+    u = student.decoder.project(f[1])
+    return *map(_state_dtype, (z[1], z_fused, u)), remembered
+
+
+def _dropout(key, frames, channels, settings):
+    if settings.dropout == 0.0:
+        return None
+    return channel_dropout(key, frames, channels, settings.dropout)
+
+
+def _state_dtype(x: Array) -> Array:
+    """Losses are computed in float32 at least."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _remember(running: NormStatistics, batch: NormStatistics) -> NormStatistics:
+    return jax.tree.map(
+        lambda old, new: (1 - NORM_MOMENTUM) * old + NORM_MOMENTUM * new, running, batch
+    )
+
+
+# ---------------------------------------------------------------------------- AdamW
+
+
+def _groups(params: PyTree) -> dict[str, PyTree]:
+    """Parameters by what gives them a gradient: fusion, projection head, and the rest."""
+    decoder = dict(params["decoder"])
+    return {
+        "projection": decoder.pop("projection"),
+        "rest": decoder,
+        "fusion": params["fusion"],
+    }
+
+
+def _ungroup(groups: dict[str, PyTree]) -> PyTree:
+    return {
+        "decoder": {**groups["rest"], "projection": groups["projection"]},
+        "fusion": groups["fusion"],
+    }
+
+
+def _adamw(gradient, states, params, active, hyper: Hyperparameters, train: str):
+    """One AdamW step of the groups that are active; the others keep value, moments and count."""
+    gradients, values = _groups(gradient), _groups(params)
+    new_values, new_states = {}, {}
+    for name, value in values.items():
+        state = states[name]
+        optimiser = optax.chain(
+            optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.eps),
+            optax.add_decayed_weights(hyper.weight_decay),
+            optax.scale(-1.0),
+        )
+        inner = optax.ScaleByAdamState(state.count, state.first, state.second)
+        updates, (inner, *_) = optimiser.update(
+            gradients[name], (inner, optax.EmptyState(), optax.EmptyState()), value
+        )
+        moved = jax.tree.map(lambda v, u: v + hyper.lr * u, value, updates)
+        moved = _only_trained(name, moved, value, train)
+        on = active[name]
+        keep = functools.partial(jax.tree.map, lambda new, old, on=on: jnp.where(on, new, old))
+        new_values[name] = keep(moved, value)
+        new_states[name] = keep(AdamState(inner.mu, inner.nu, inner.count), state)
+    return _ungroup(new_values), new_states
+
+
+def _only_trained(name: str, moved: PyTree, value: PyTree, train: str) -> PyTree:
+    """Put back parameters outside the trained set."""
+    if train == "decoder" or (train == "addon" and name == "fusion"):
+        return moved
+    if train == "classifier" and name == "rest":
+        return {**value, "classifier": moved["classifier"]}
+    return value
