@@ -1,0 +1,1 @@
+"""Frame sources, input preprocessing and training augmentation."""

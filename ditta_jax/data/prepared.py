@@ -1,0 +1,106 @@
+"""Opens a TFDS data set that this package builds, building it on first use."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ditta_jax.errors import UserError
+
+
+def default_data_dir() -> Path:
+    """Where data sets are kept unless the configuration says otherwise."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "ditta_jax" / "tfds"
+
+
+def open_builder(name: str, data_dir: str | Path = "", recipe: Any = None) -> Any:
+    """A prepared TFDS builder.
+
+    Args:
+      name: "procedural_drive", or "procedural_drive/tiny" for a named recipe.
+      data_dir: folder of all data sets; empty: `default_data_dir()`.
+      recipe: a `Recipe` to use in place of the named one.
+
+    Returns:
+      tfds.core.DatasetBuilder, ready for `as_data_source`.
+
+    Raises:
+      UserError: unknown name, or a folder that cannot be written.
+    """
+    dataset, _, recipe_name = name.partition("/")
+    if dataset != "procedural_drive":
+        raise UserError(f"data.builder: unknown data set {name!r}; known: procedural_drive")
+    from ditta_jax.data.procedural import drive_tfds
+
+    recipe_name = recipe_name or "full"
+    if recipe is None:
+        if recipe_name not in drive_tfds.RECIPES:
+            known = ", ".join(drive_tfds.RECIPES)
+            raise UserError(
+                f"data.builder: unknown recipe {recipe_name!r} of {dataset}; known: {known}"
+            )
+        recipe = drive_tfds.RECIPES[recipe_name]
+    folder = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    config = drive_tfds.drive_config(recipe_name, recipe)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _prepare(drive_tfds.ProceduralDrive, config, folder)
+    except OSError as error:
+        raise UserError(f"data.data_dir: cannot keep data in {folder}: {error}") from error
+
+
+def _prepare(builder_class: Any, config: Any, folder: Path) -> Any:
+    import tensorflow_datasets as tfds
+
+    builder, ready = _builder(builder_class, config, folder)
+    if ready:
+        return builder
+    place = Path(builder.data_dir)
+    with _locked(folder / f"{builder.name}-{config.name}.lock", place):
+        builder, ready = _builder(builder_class, config, folder)
+        if ready:  # another process built it meanwhile
+            return builder
+        for part in place.parent.glob("*incomplete*"):  # of a build that was killed
+            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+        print(f"building the data set {builder.name} in {place} (once) ...", file=sys.stderr)
+        start = time.monotonic()
+        tfds.disable_progress_bar()
+        with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+            builder.download_and_prepare(file_format="array_record")  # announces a download
+        size, seconds = builder.info.dataset_size / 2**20, time.monotonic() - start
+        print(f"built {builder.name}: {size:.0f} MiB in {seconds:.0f} s", file=sys.stderr)
+    return builder
+
+
+def _builder(builder_class: Any, config: Any, folder: Path) -> tuple[Any, bool]:
+    """A builder and whether its data is there, without TFDS's remarks that it is all new to it."""
+    from absl import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        builder = builder_class(config=config, data_dir=folder, file_format="array_record")
+        return builder, bool(builder.is_prepared())
+    finally:
+        logging.set_verbosity(before)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, place: Path) -> Iterator[None]:
+    """Holds a file lock, which ends with the process however it ends."""
+    with open(path, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process that builds {place} ...", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

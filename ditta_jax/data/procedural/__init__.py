@@ -1,0 +1,1 @@
+"""A procedural, densely labelled street video generator and its TFDS builder."""

@@ -1,0 +1,346 @@
+"""A street as a small 3-D world: where things stand, how they and the camera move.
+
+World axes in metres: X to the right, Z along the street, height upwards from the ground.
+Time is counted in frames. Everything exists from frame 0 on and moves at constant speed, so
+nothing pops up: things enter from the side, from behind the camera or from behind others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ditta_jax.data.procedural import sprites
+from ditta_jax.data.procedural.classes import (
+    BUILDING,
+    CAR,
+    FENCE,
+    PERSON,
+    SIGN,
+    TRUCK,
+    VEGETATION,
+)
+from ditta_jax.data.procedural.texture import Texture
+
+FAR = 110.0  # the modelled part of the street ends here
+
+
+class Wall(NamedTuple):
+    """A standing rectangle over the ground segment start–end."""
+
+    start: tuple[float, float]  # X, Z
+    end: tuple[float, float]
+    height: float
+    texture: Texture
+    label: int
+    shade: float = 1.0
+
+
+class Board(NamedTuple):
+    """A flat thing that always faces the camera."""
+
+    x: float
+    z: float
+    speed: tuple[float, float]  # metres per frame along X, Z
+    width: float
+    height: float
+    textures: tuple[Texture, ...]  # phases of a walk
+    label: int
+
+
+class Vehicle(NamedTuple):
+    """A box on wheels, along the street or across it."""
+
+    x: float
+    z: float
+    speed: tuple[float, float]
+    along: bool
+    nose: int  # +1: towards +Z (or +X), -1: against it
+    size: tuple[float, float, float]  # length, width, height
+    front: Texture
+    back: Texture
+    side: Texture
+    label: int
+
+
+class Side(NamedTuple):
+    """One side of the street, distances from its middle in metres."""
+
+    road: float
+    pavement: float
+    building: float
+
+
+class Street(NamedTuple):
+    """The ground plan."""
+
+    left: Side
+    right: Side
+    crossing: tuple[float, float] | None  # Z range of a crossing road
+    marking: float  # length of a dash of the middle line; 0: no line
+    shadow: float  # X beyond which (by sign) the ground lies in shadow
+
+
+class CameraPath(NamedTuple):
+    """Camera motion; see `camera_at`."""
+
+    focal: float
+    height: float
+    x: float
+    z: float
+    speed: float
+    yaw: float
+    pan: float
+    sway: tuple[float, float, float]  # amplitude (radian), period (frames), phase
+    horizon: float
+    shake: np.ndarray  # [64, 2] pixels, smooth
+
+
+class Camera(NamedTuple):
+    """A pin-hole camera; yaw in radian to the right, horizon as an image row."""
+
+    x: float
+    z: float
+    height: float
+    yaw: float
+    focal: float
+    horizon: float
+
+
+class Scene(NamedTuple):
+    """All of a street."""
+
+    street: Street
+    buildings: tuple[Wall, ...]
+    garden: tuple[Board, ...]
+    fences: tuple[Wall, ...]
+    boards: tuple[Board, ...]
+    vehicles: tuple[Vehicle, ...]
+    path: CameraPath
+
+
+def camera_at(path: CameraPath, time: float) -> Camera:
+    """The camera at a time in frames, 0 ≤ time ≤ 62."""
+    amplitude, period, phase = path.sway
+    low = int(np.floor(time))
+    part = time - low
+    shake = path.shake[low % 64] * (1 - part) + path.shake[(low + 1) % 64] * part
+    angle = 2 * np.pi * time / period + phase
+    yaw = path.yaw + path.pan * time + amplitude * np.sin(angle) + shake[0] / path.focal
+    return Camera(
+        x=path.x + 0.05 * float(np.sin(angle * 0.7)),
+        z=path.z + path.speed * time,
+        height=path.height,
+        yaw=float(yaw),
+        focal=path.focal,
+        horizon=float(path.horizon + shake[1]),
+    )
+
+
+def make_scene(generator: np.random.Generator, width: int, height: int) -> Scene:
+    """A random street; image width and height in pixels fix the camera's focal length."""
+    street, kinds = _street(generator)
+    buildings: list[Wall] = []
+    garden: list[Board] = []
+    fences: list[Wall] = []
+    boards: list[Board] = []
+    for sign, side, kind in ((-1, street.left, kinds[0]), (1, street.right, kinds[1])):
+        if kind != "park":
+            buildings += _buildings(generator, street, side, sign)
+        if kind != "built":
+            fences += _fences(generator, street, side, sign)
+            garden += _garden(generator, street, side, sign, kind)
+        boards += _pavement_things(generator, street, side, sign)
+    path = _path(generator, street, width, height)
+    return Scene(
+        street,
+        tuple(buildings),
+        tuple(garden),
+        tuple(fences),
+        tuple(boards + _crossing_people(generator, street)),
+        tuple(_vehicles(generator, street)),
+        path,
+    )
+
+
+def _street(generator: np.random.Generator) -> tuple[Street, tuple[str, str]]:
+    kinds = tuple(
+        str(generator.choice(["built", "garden", "park"], p=[0.4, 0.35, 0.25])) for _ in "lr"
+    )
+    sides = []
+    for kind in kinds:
+        road = generator.uniform(4.2, 6.5)
+        pavement = road + generator.uniform(1.6, 3.6)
+        depth = {"built": 0.0, "garden": generator.uniform(2.5, 7.0), "park": 60.0}[kind]
+        sides.append(Side(road, pavement, pavement + depth))
+    crossing = None
+    if generator.random() < 0.45:
+        start = generator.uniform(12, 40)
+        crossing = (start, start + generator.uniform(6, 10))
+    marking = generator.uniform(1.5, 4) if generator.random() < 0.75 else 0.0
+    shadow = generator.choice([-1, 1]) * generator.uniform(1.5, 12)
+    return Street(sides[0], sides[1], crossing, marking, float(shadow)), (kinds[0], kinds[1])
+
+
+def _blocked(street: Street, low: float, high: float) -> bool:
+    """Whether a Z range touches the crossing road (with a pavement's width on either side)."""
+    return (
+        street.crossing is not None
+        and low < street.crossing[1] + 2
+        and high > street.crossing[0] - 2
+    )
+
+
+def _buildings(generator, street: Street, side: Side, sign: int) -> list[Wall]:
+    walls = []
+    z = -8.0
+    light = generator.uniform(0.75, 1.0)
+    while z < FAR:
+        length = generator.uniform(6, 15)
+        height = generator.uniform(5, 17)
+        if not _blocked(street, z, z + length):
+            x = sign * (side.building + generator.uniform(0, 0.8))
+            texture = Texture(sprites.facade(generator, length, height))
+            walls.append(Wall((x, z), (x + sign * 12, z), height, texture, BUILDING, 1.75 - light))
+            walls.append(Wall((x, z), (x, z + length), height, texture, BUILDING, light))
+        z += length + (generator.uniform(1, 5) if generator.random() < 0.3 else 0.0)
+    return walls
+
+
+def _fences(generator, street: Street, side: Side, sign: int) -> list[Wall]:
+    walls = []
+    z = 0.0
+    height = generator.uniform(0.8, 1.8)
+    share = generator.uniform(0.3, 1.0)
+    x = sign * (side.pavement + 0.1)
+    while z < 60:
+        length = generator.uniform(5, 14)
+        if not _blocked(street, z, z + length) and generator.random() < share:
+            if generator.random() < 0.7:
+                texture, label = sprites.fence(generator, length, height), FENCE
+            else:
+                texture, label = sprites.hedge(generator, length, height), VEGETATION
+            walls.append(Wall((x, z), (x, z + length), height, Texture(texture), label))
+        z += length + (generator.uniform(1, 4) if generator.random() < 0.4 else 0.0)
+    return walls
+
+
+def _tree(generator, x: float, z: float) -> Board:
+    texture, width, height = sprites.tree(generator)
+    return Board(x, z, (0.0, 0.0), width, height, (Texture(texture),), VEGETATION)
+
+
+def _garden(generator, street: Street, side: Side, sign: int, kind: str) -> list[Board]:
+    count = int(generator.integers(2, 6) if kind == "garden" else generator.integers(7, 14))
+    depth = min(side.building - side.pavement, 25.0)
+    trees = []
+    for _ in range(count):
+        z = generator.uniform(4, 75)
+        x = sign * (side.pavement + depth * generator.uniform(0.25, 0.95))
+        if not _blocked(street, z - 2, z + 2):
+            trees.append(_tree(generator, x, z))
+    return trees
+
+
+def _pavement_things(generator, street: Street, side: Side, sign: int) -> list[Board]:
+    things = []
+    for _ in range(int(generator.integers(1, 4))):
+        texture, width, height = sprites.sign(generator)
+        z = generator.uniform(7, 48)
+        x = sign * (side.road + 0.35)
+        things.append(Board(x, z, (0.0, 0.0), width, height, (Texture(texture),), SIGN))
+    if generator.random() < 0.4:
+        for z in np.arange(generator.uniform(6, 14), 60, generator.uniform(9, 16)):
+            if not _blocked(street, z - 1, z + 1):
+                things.append(_tree(generator, sign * (side.road + 0.6), float(z)))
+    for _ in range(int(generator.integers(1, 5))):
+        z = generator.uniform(6, 34)
+        x = sign * generator.uniform(side.road + 0.6, side.pavement - 0.3)
+        walk = generator.choice([-1, 0, 1]) * generator.uniform(0.03, 0.09)
+        things.append(_person(generator, x, z, (0.0, float(walk))))
+    return things
+
+
+def _person(generator, x: float, z: float, speed: tuple[float, float]) -> Board:
+    height = generator.uniform(1.6, 1.95)
+    phases = tuple(Texture(phase) for phase in sprites.person(generator))
+    return Board(float(x), float(z), speed, 0.8, height, phases, PERSON)
+
+
+def _crossing_people(generator, street: Street) -> list[Board]:
+    people = []
+    for _ in range(int(generator.integers(0, 3))):
+        heading = generator.choice([-1, 1])
+        edge = street.left.pavement if heading > 0 else street.right.pavement
+        x = -heading * edge * generator.uniform(0.2, 1.3)
+        z = generator.uniform(15, 32)
+        people.append(
+            _person(generator, x, z, (float(heading * generator.uniform(0.04, 0.1)), 0.0))
+        )
+    return people
+
+
+def _vehicle(generator, x, z, speed, along: bool, nose: int) -> Vehicle:
+    colour = sprites.paint(generator)
+    if generator.random() < 0.3:
+        if generator.random() < 0.5:  # plain walls, near the buildings' colours
+            colour = generator.uniform(120, 235) + generator.uniform(-15, 15, 3)
+        bus = bool(generator.random() < 0.5)
+        end, side = sprites.truck_faces(generator, colour, bus)
+        size = (generator.uniform(6.5, 10), 2.5, generator.uniform(2.7, 3.4))
+        face = Texture(end)
+        return Vehicle(x, z, speed, along, nose, size, face, face, Texture(side), TRUCK)
+    size = (generator.uniform(3.8, 4.7), 1.8, generator.uniform(1.4, 1.9))
+    front = Texture(sprites.car_end(generator, colour, front=True))
+    back = Texture(sprites.car_end(generator, colour, front=False))
+    side = Texture(sprites.car_side(generator, colour))
+    return Vehicle(x, z, speed, along, nose, size, front, back, side, CAR)
+
+
+def _vehicles(generator, street: Street) -> list[Vehicle]:
+    vehicles = []
+    still = (0.0, 0.0)
+    for sign, side in ((-1, street.left), (1, street.right)):  # parked
+        z = generator.uniform(5, 16)
+        while z < 60 and generator.random() < 0.75:
+            x = sign * (side.road - 1.1)
+            if not _blocked(street, z - 1, z + 9):
+                vehicles.append(_vehicle(generator, x, z, still, True, sign))
+            z += generator.uniform(7, 18)
+    for _ in range(int(generator.integers(0, 3))):  # oncoming
+        speed = (0.0, -generator.uniform(0.15, 0.6))
+        vehicles.append(_vehicle(generator, -1.7, generator.uniform(12, 70), speed, True, -1))
+    if generator.random() < 0.6:  # ahead, or overtaking from behind the camera
+        z, pace = generator.uniform(9, 25), generator.uniform(0.25, 0.4)
+        if generator.random() < 0.35:
+            z, pace = -generator.uniform(2, 12), generator.uniform(0.45, 0.8)
+        x = 1.6 if z > 0 else -1.7
+        vehicles.append(_vehicle(generator, x, z, (0.0, pace), True, 1))
+    if street.crossing is not None:
+        for _ in range(int(generator.integers(1, 3))):
+            heading = int(generator.choice([-1, 1]))
+            z = street.crossing[0] + (1.0 if heading > 0 else 3.6)
+            x = -heading * generator.uniform(-6, 26)
+            speed = (heading * generator.uniform(0.2, 0.6), 0.0)
+            vehicles.append(_vehicle(generator, x, z, speed, False, heading))
+    return vehicles
+
+
+def _path(generator, street: Street, width: int, height: int) -> CameraPath:
+    hand_held = generator.random() < 0.35
+    shake = generator.standard_normal((64, 2))
+    smooth = (shake + np.roll(shake, 1, 0) + np.roll(shake, -1, 0)) / 1.7
+    speed = 0.0 if generator.random() < 0.1 else generator.uniform(0.05, 0.24)
+    return CameraPath(
+        focal=width * generator.uniform(0.75, 1.0),
+        height=generator.uniform(1.4, 2.4),
+        x=generator.uniform(-0.2, 1.8),
+        z=0.0,
+        speed=float(speed),
+        yaw=generator.uniform(-0.22, 0.22),
+        pan=generator.uniform(-1, 1) * 0.004,
+        sway=(generator.uniform(0, 0.03), generator.uniform(25, 70), generator.uniform(0, 6.28)),
+        horizon=height * generator.uniform(0.38, 0.5),
+        shake=smooth * (1.2 if hand_held else 0.35),
+    )

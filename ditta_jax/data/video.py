@@ -1,0 +1,96 @@
+"""Videos as records: frames that decode when asked for, and their labels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ditta_jax.data.images import decode_frame, encode_png
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class FrameSequence(ABC):
+    """Frames of a video, decoded when asked for: UInt8["H W 3"] RGB."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """T, the number of frames."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Frame `index`, 0 ≤ index < T; IndexError outside, UserError if it does not decode."""
+
+    @abstractmethod
+    def frame_name(self, index: int) -> str:
+        """A name without folder and suffix."""
+
+    def file(self, index: int) -> Path | None:
+        """The JPEG or PNG file which is this frame, or None."""
+        return None
+
+    def encoded(self, index: int) -> bytes:
+        """JPEG or PNG bytes which decode to this frame."""
+        return encode_png(self[index])
+
+
+class LabelSequence(ABC):
+    """Label maps of a video: UInt8["H W"], class index or 255 (ignore)."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """T, as many as frames."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Label map of frame `index`; UserError if it does not decode or has a wrong value."""
+
+
+class Video(NamedTuple):
+    """One video.
+
+    Attributes:
+      name: unique within its source, fit for a file name.
+      size: (H, W) in pixels of every frame.
+      frames: T frames.
+      labels: T label maps, or None where there are none.
+    """
+
+    name: str
+    size: tuple[int, int]
+    frames: FrameSequence
+    labels: LabelSequence | None
+
+
+class EncodedFrames(FrameSequence):
+    """Frames from a random-access store of JPEG or PNG bytes."""
+
+    def __init__(
+        self, store: Sequence[bytes], names: Sequence[str], size: tuple[int, int], where: str
+    ):
+        """`where` names the store in error messages."""
+        self._store, self._names, self._size, self._where = store, names, size, where
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return decode_frame(self.encoded(index), f"{self._where}: frame {index}", self._size)
+
+    def frame_name(self, index: int) -> str:
+        """See `FrameSequence`."""
+        return self._names[check_index(index, len(self))]
+
+    def encoded(self, index: int) -> bytes:
+        """See `FrameSequence`."""
+        return self._store[check_index(index, len(self))]
+
+
+def check_index(index: int, length: int) -> int:
+    """The index itself; IndexError unless 0 ≤ index < length (no counting from the end)."""
+    if not 0 <= index < length:
+        raise IndexError(f"frame {index} of {length}")
+    return index
