@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 from flax import nnx
 from flax.nnx import traversals
 
@@ -37,7 +38,22 @@ def new_student(config: StudentConfig, seed: int = 0) -> Student:
 
 def abstract_student(config: StudentConfig) -> Student:
     """A student whose weights are shapes and dtypes only, to be filled."""
-    return nnx.eval_shape(lambda: Student(config, nnx.Rngs(params=0)))
+    return nnx.eval_shape(lambda: Student(config, _OneKey()))
+
+
+class _OneKey(nnx.Rngs):
+    """Gives the same key to every layer, for shapes only.
+
+    The counter of `nnx.Rngs` is a traced variable; for the thousand weights of a B5 reading it
+    takes a minute.
+    """
+
+    def __init__(self):
+        """Without streams, so that there is nothing to count."""
+
+    def params(self):
+        """Key of every weight."""
+        return jax.random.key(0)
 
 
 def fill(student: Student, weights: dict) -> Student:
