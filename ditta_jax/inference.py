@@ -1,0 +1,190 @@
+"""Stages A and D: label frames with the frozen student, and segment the video after adaptation.
+
+The encoder sees each frame once. What a frame needs of the one before it, its embedding and its
+logits, is the carry of a scan; probabilities exist for one block of rows at a time.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, PyTree, UInt8
+
+from ditta_jax.adaptation import Network, join_student
+from ditta_jax.full_resolution import map_rows, resize_columns, row_blocks
+
+
+class PlainLabels(NamedTuple):
+    """What the frozen student says of frames (stage A).
+
+    Attributes:
+        label: UInt8[Array, "T H W"], argmax of the plain branch.
+        reliability: Float[Array, "T H W"], R of Eq. 2, in [0, 1].
+    """
+
+    label: UInt8[Array, "T H W"]
+    reliability: Float[Array, "T H W"]
+
+
+class PreviousFrame(NamedTuple):
+    """What stage D carries from frame to frame.
+
+    Attributes:
+        f: Float[Array, "h w D"], embedding.
+        z: Float[Array, "h w C"], plain logits.
+        exists: False before the first frame of a video.
+    """
+
+    f: Float[Array, "h w D"]
+    z: Float[Array, "h w C"]
+    exists: Bool[Array, ""]
+
+
+@functools.partial(jax.jit, static_argnames="graph")
+def encode(
+    graph: nnx.GraphDef, encoder: nnx.State, network: Network, frames: Float[Array, "T Hi Wi 3"]
+) -> tuple[Float[Array, "T h w c"], ...]:
+    """Encoder features of frames in evaluation mode, frame by frame."""
+    student = join_student(graph, encoder, network)
+    return jax.lax.map(lambda x: tuple(y[0] for y in student.encoder(x[None])), frames)
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "size", "input_size"))
+def label_plain(
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    network: Network,
+    features: PyTree,
+    size: tuple[int, int],
+    input_size: tuple[int, int],
+) -> PlainLabels:
+    """Stage A: label and reliability of the plain branch for frames of features [T, h, w, c]."""
+    student = join_student(graph, encoder, network)
+
+    def one(features):
+        _, z = _embed(student, features)
+        label, E = _label_and_entropy(z, size, input_size)
+        return PlainLabels(label, _reliability(E))
+
+    return jax.lax.map(one, features)
+
+
+@functools.partial(jax.jit, static_argnames="graph")
+def previous_frame(
+    graph: nnx.GraphDef, encoder: nnx.State, network: Network, features: PyTree, exists: bool
+) -> PreviousFrame:
+    """The carry after a frame of features [h, w, c]; with `exists` False a mere placeholder."""
+    student = join_student(graph, encoder, network)
+    f, z = _embed(student, features)
+    return PreviousFrame(f, z, jnp.asarray(exists))
+
+
+@functools.partial(
+    jax.jit, static_argnames=("graph", "size", "threshold"), donate_argnames="previous"
+)
+def segment(
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    network: Network,
+    frozen: Network,
+    previous: PreviousFrame,
+    frames: Float[Array, "T Hi Wi 3"],
+    size: tuple[int, int],
+    threshold: float,
+) -> tuple[PreviousFrame, UInt8[Array, "T H W"], UInt8[Array, "T H W"]]:
+    """Stage D on consecutive frames, and the unadapted student on the same features.
+
+    Args:
+        graph: structure of the student.
+        encoder: its encoder.
+        network: adapted decoder and fusion.
+        frozen: decoder before adaptation.
+        previous: carry of the frame before; donated.
+        frames: normalised frames.
+        size: (H, W) of the labels.
+        threshold: τ of Eq. 3.
+
+    Returns:
+        the carry, the adapted model's labels, the frozen student's labels.
+    """
+    student = join_student(graph, encoder, network)
+    baseline = join_student(graph, encoder, frozen)
+    input_size = frames.shape[1:3]
+
+    def step(previous, frame):
+        features = tuple(y[0] for y in student.encoder(frame[None]))
+        f, z = _embed(student, features)
+        z_fused = _wide(student.fusion(f, previous.f, previous.z))
+        label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
+        _, z_frozen = _embed(baseline, features)
+        frozen_label, _ = _label_and_entropy(z_frozen, size, input_size)
+        current = PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists))
+        return current, (label, frozen_label)
+
+    previous, (labels, frozen_labels) = jax.lax.scan(step, previous, frames)
+    return previous, labels, frozen_labels
+
+
+def _embed(student, features):
+    """Embedding and plain logits of one frame in evaluation mode."""
+    f = student.decoder.embed(student.decoder.fuse_levels(tuple(x[None] for x in features)))
+    return f[0], _wide(student.decoder.classify(f)[0])
+
+
+def _wide(x: Array) -> Array:
+    """Logits are compared and resized in float32 at least."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _columns_and_blocks(z, size, input_size):
+    columns = resize_columns(z, z.shape[1], input_size[1], size[1])
+    return columns, row_blocks((z.shape[0], input_size[0], size[0]), size[1], z.shape[2])
+
+
+def _label_and_entropy(z, size, input_size):
+    """Argmax and entropy (nat) of softmax(Up(z)) per pixel."""
+    columns, blocks = _columns_and_blocks(z, size, input_size)
+    return map_rows(
+        lambda x: (x.argmax(-1).astype(jnp.uint8), _entropy_of_logits(x)), columns, blocks
+    )
+
+
+def _entropy_of_logits(x: Float[Array, "*b C"]) -> Float[Array, "*b"]:
+    """Entropy of softmax(x): log Z − Σ p (x − max), so that p = 0 adds 0 without a logarithm."""
+    shifted = x - x.max(-1, keepdims=True)
+    e = jnp.exp(shifted)
+    Z = e.sum(-1)
+    return jnp.log(Z) - (e * shifted).sum(-1) / Z
+
+
+def _reliability(E: Float[Array, "H W"]) -> Float[Array, "H W"]:
+    """R = 1 − E / max E over the frame (Eq. 2); 1 everywhere where no pixel has entropy."""
+    peak = E.max()
+    return 1.0 - E / jnp.where(peak > 0, peak, 1.0)
+
+
+def _fuse_branches(z, z_fused, exists, size, input_size, threshold):
+    """Eq. 3: where R_0 < τ, the argmax of R_0 p_plain + R_1 p_fused, elsewhere of p_plain."""
+    C = z.shape[2]
+    both = jnp.concatenate([z, z_fused], axis=-1)
+    columns, blocks = _columns_and_blocks(both, size, input_size)
+
+    def first(x):
+        plain, fused = x[..., :C], x[..., C:]
+        label = plain.argmax(-1).astype(jnp.uint8)
+        return label, _entropy_of_logits(plain), _entropy_of_logits(fused)
+
+    label, E_plain, E_fused = map_rows(first, columns, blocks)
+    R_plain, R_fused = _reliability(E_plain), _reliability(E_fused)
+    neither = (R_plain + R_fused) == 0  # the released program yields NaN; take the mean
+
+    def second(x, weight_plain, weight_fused):
+        p = weight_plain[..., None] * jax.nn.softmax(x[..., :C])
+        p += weight_fused[..., None] * jax.nn.softmax(x[..., C:])
+        return p.argmax(-1).astype(jnp.uint8)
+
+    weights = (jnp.where(neither, 1.0, R) for R in (R_plain, R_fused))
+    mixed = map_rows(second, columns, blocks, *weights)
+    return jnp.where(exists & (R_plain < threshold), mixed, label)
