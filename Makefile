@@ -49,34 +49,6 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation --no-deps sam2==1.1.0
 	@touch $@
 
-$(VENV)/.stamp-dev
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(TEST_ARGS)
-
-lint: $(VENV)/.stamp-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-
-clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
-
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "error: $(PYTHON) is older than Python 3.11; try make PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-
-# The order matters: sam2 is a source package that imports torch while it builds, and its
-# dependency list would bring torchvision, which the video predictor does not use. Hence torch
-# first, then sam2 without its dependencies, then everything else (some of it source packages too,
-# built with the setuptools installed here).
-$(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing the student's and the teacher's dependencies (a few minutes, once) ..."
-	$(PIP) setuptools wheel
-	$(PIP) "$(TORCH)"
-	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation --no-deps sam2==1.1.0
-	$(PIP) --no-build-isolation --editable '.[core,teacher-cpu]'
-	@touch $@
-
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 	$(PIP) --no-build-isolation --editable '.[core,teacher-cpu,dev]'
 	@touch $@
