@@ -101,11 +101,10 @@ class Decoder(nn.Module):
     def embed(self, maps: Sequence[Tensor]) -> Tensor:
         """Four maps to the embedding `[n, D, h, w]` at the first map's size."""
         size = maps[0].shape[2:]
-        levels = []
-        for linear, x in zip(
-            (self.linear_c4, self.linear_c3, self.linear_c2, self.linear_c1), reversed(maps)
-        ):
-            levels.append(bilinear(linear(x), size))
+        linears = (self.linear_c4, self.linear_c3, self.linear_c2, self.linear_c1)
+        levels = [
+            bilinear(linear(x), size) for linear, x in zip(linears, reversed(maps), strict=True)
+        ]
         return self.linear_fuse(torch.cat(levels, 1))
 
     def classify(self, embedding: Tensor) -> Tensor:

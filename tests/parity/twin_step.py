@@ -135,7 +135,7 @@ class Adaptation:
 @torch.no_grad()
 def average_into(momentum: nn.Module, live: nn.Module, keep: float) -> None:
     """Parameters, not buffers: `momentum ← keep · momentum + (1 − keep) · live`."""
-    for slow, fast in zip(momentum.parameters(), live.parameters()):
+    for slow, fast in zip(momentum.parameters(), live.parameters(), strict=True):
         slow.copy_(keep * slow + (1.0 - keep) * fast)
 
 
