@@ -77,8 +77,9 @@ def moving_squares(frames=3, size=(96, 128)):
     """Returns images [T, H, W, 3] and labels [T, H, W] of two squares that move on a ground."""
     labels = np.zeros((frames, *size), np.uint8)
     for t in range(frames):
-        labels[t, 20:56, 10 + 4 * t : 46 + 4 * t] = 1
-        labels[t, 40:80, 80 - 3 * t : 116 - 3 * t] = 2
+        unit, shift = size[0] // 12, t * size[0] // 24
+        labels[t, 2 * unit : 7 * unit, unit + shift : 6 * unit + shift] = 1
+        labels[t, 5 * unit : 10 * unit, 10 * unit - shift : 15 * unit - shift] = 2
     colours = np.array([(70, 110, 60), (210, 60, 50), (50, 80, 200)], np.uint8)
     noise = np.random.default_rng(0).integers(0, 12, (frames, *size, 3), np.uint8)
     return colours[labels] + noise, labels
