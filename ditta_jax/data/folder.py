@@ -44,7 +44,8 @@ def find_videos(path: str | Path) -> list[tuple[str, Path]]:
     if not found:
         suffixes = ", ".join(FRAME_SUFFIXES)
         raise UserError(
-            f"{folder}: no frames here; expected {suffixes} files, origin/ and mask/, or folders of them"
+            f"{folder}: no frames here; expected {suffixes} files, origin/ and mask/,"
+            " or folders of them"
         )
     return found
 
@@ -225,7 +226,7 @@ def to_labels(
         if wrong.size:
             value = int(np.flatnonzero(table == wrong.min())[0])
             raise UserError(
-                f"{where}: value {value} is no class ({num_classes} classes, convention {convention!r});"
-                " name it in data.ignore or check data.convention"
+                f"{where}: value {value} is no class ({num_classes} classes,"
+                f" convention {convention!r}); name it in data.ignore or check data.convention"
             )
     return labels

@@ -42,7 +42,8 @@ def _check_size(
 ) -> None:
     if size is not None and found != size:
         raise UserError(
-            f"{where}: {what} of {found[0]}x{found[1]} (rows x columns), expected {size[0]}x{size[1]}"
+            f"{where}: {what} of {found[0]}x{found[1]} (rows x columns),"
+            f" expected {size[0]}x{size[1]}"
         )
 
 

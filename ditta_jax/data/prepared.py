@@ -58,6 +58,7 @@ def open_builder(name: str, data_dir: str | Path = "", recipe: Any = None) -> An
 
 
 def _prepare(builder_class: Any, config: Any, folder: Path) -> Any:
+    import cv2
     import tensorflow_datasets as tfds
 
     builder, ready = _builder(builder_class, config, folder)
@@ -74,8 +75,13 @@ def _prepare(builder_class: Any, config: Any, folder: Path) -> Any:
         print(f"building the data set {builder.name} in {place} (once) ...", file=sys.stderr)
         start = time.monotonic()
         tfds.disable_progress_bar()
-        with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
-            builder.download_and_prepare(file_format="array_record")  # announces a download
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # the images are small: waiting for each other takes longer
+        try:
+            with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+                builder.download_and_prepare(file_format="array_record")  # announces a download
+        finally:
+            cv2.setNumThreads(threads)
         size, seconds = builder.info.dataset_size / 2**20, time.monotonic() - start
         print(f"built {builder.name}: {size:.0f} MiB in {seconds:.0f} s", file=sys.stderr)
     return builder

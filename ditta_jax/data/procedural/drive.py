@@ -13,7 +13,7 @@ import numpy as np
 
 from ditta_jax.data.procedural.ground import make_ground
 from ditta_jax.data.procedural.render import Picture, render
-from ditta_jax.data.procedural.scene import make_scene
+from ditta_jax.data.procedural.scene import make_path, make_scene
 from ditta_jax.data.procedural.shift import NEUTRAL, SEVERITY, apply_shift, draw_shift
 
 SIZE = (192, 320)  # H, W
@@ -46,9 +46,23 @@ def video(
         yield picture._replace(frame=apply_shift(picture.frame, picture.depth, shift, generator))
 
 
-def still(seed: Sequence[int], size: tuple[int, int] = SIZE) -> Picture:
-    """One moment of a street in clear conditions."""
+def stills(seed: Sequence[int], count: int = 1, size: tuple[int, int] = SIZE) -> Iterator[Picture]:
+    """Single frames in clear conditions.
+
+    All are taken in one street with other cameras, other ground, other weather and at other times:
+    most of the time goes into drawing a street's things.
+
+    Args:
+      seed: numbers that name the street.
+      count: of frames.
+      size: (H, W).
+
+    Yields:
+      one `Picture` each.
+    """
     generator = np.random.default_rng(list(seed))
     scene = make_scene(generator, size[1], size[0])
-    ground = make_ground(generator)
-    return render(scene, ground, float(generator.uniform(0, LENGTH - 1)), size)
+    for _ in range(count):
+        ground = make_ground(generator)
+        moment = scene._replace(path=make_path(generator, size[1], size[0]))
+        yield render(moment, ground, float(generator.uniform(0, LENGTH - 1)), size)

@@ -81,7 +81,13 @@ def make_ground(generator: np.random.Generator) -> Ground:
 
 def _sample(family: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Tileable noise at float32 pixel coordinates."""
+    x, y = (np.ascontiguousarray(_wrap(c)) for c in (x, y))
     return cv2.remap(noise(family), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+
+
+def _wrap(position: np.ndarray, period: float = SIDE) -> np.ndarray:
+    """Position modulo a period; much faster than `%` on floats."""
+    return position - np.float32(period) * np.floor(position * np.float32(1 / period))
 
 
 def paint_backdrop(frame, label, depth, ground: Ground, camera: Camera) -> None:
@@ -93,13 +99,14 @@ def paint_backdrop(frame, label, depth, ground: Ground, camera: Camera) -> None:
     turn = np.arctan((np.arange(width) + 0.5 - width / 2) / camera.focal) + camera.yaw
     column = (turn / (2 * np.pi) * 512 % 512).astype(np.float32)[None]
     share = np.clip(above / 90, 0, 1)[..., None]
-    sky = ground.horizon + (ground.zenith - ground.horizon).astype(np.float32) * share
-    x = np.broadcast_to((column * 8 + np.float32(ground.offset[0])) % SIDE, (rows, width))
-    y = np.broadcast_to((above * 1.6 + np.float32(ground.offset[1])) % SIDE, (rows, width))
+    horizon, zenith = ground.horizon.astype(np.float32), ground.zenith.astype(np.float32)
+    sky = horizon + (zenith - horizon) * share
+    x = np.broadcast_to((column * 8 + np.float32(ground.offset[0])), (rows, width))
+    y = np.broadcast_to((above * 1.6 + np.float32(ground.offset[1])), (rows, width))
     cloud = np.clip(_sample("coarse", x, y) + 0.1, 0, 1)[..., None] * np.float32(ground.clouds)
-    picture = sky.astype(np.float32) + cloud * (np.float32(238) - sky.astype(np.float32))
+    picture = sky + cloud * (np.float32(238) - sky)
     names = np.full((rows, width), SKY, np.uint8)
-    grain = _sample("leaves", (column * 12 % SIDE) + 0 * x, (y * 2) % SIDE)[..., None]
+    grain = _sample("leaves", (column * 12) + 0 * x, (y * 2))[..., None]
     for profile, colour, name, contrast in (
         (ground.houses, ground.house_colour, BUILDING, 0.1),
         (ground.hills, ground.hill_colour, VEGETATION, 0.35),
@@ -142,10 +149,10 @@ def paint_ground(frame, label, depth, ground: Ground, street: Street, camera: Ca
     z = cosine * far - sine * across + np.float32(camera.z)
     footprint = np.maximum(far / np.float32(camera.focal), 1e-3)
     fade = np.clip(1.15 - far / 28, 0.12, 1).astype(np.float32)
-    wobble = np.float32(0.25) * _sample("medium", x * 20 % SIDE, z * 20 % SIDE)
-    coarse = _sample("coarse", (x * 22 + np.float32(ground.offset[0])) % SIDE, z * 22 % SIDE)
-    fine = _sample("fine", (x * 90 + np.float32(ground.offset[1])) % SIDE, z * 60 % SIDE) * fade
-    leaves = _sample("leaves", x * 50 % SIDE, z * 30 % SIDE) * np.maximum(fade, 0.3)
+    wobble = np.float32(0.25) * _sample("medium", x * 20, z * 20)
+    coarse = _sample("coarse", (x * 22 + np.float32(ground.offset[0])), z * 22)
+    fine = _sample("fine", (x * 90 + np.float32(ground.offset[1])), z * 60) * fade
+    leaves = _sample("leaves", x * 50, z * 30) * np.maximum(fade, 0.3)
     rough = np.float32(ground.roughness)
     road_light = 1 + rough * (0.16 * fine + 0.13 * coarse)
     slab = _joints(x, z, ground.tile, footprint)
@@ -191,7 +198,11 @@ def _beyond(x: np.ndarray, left: Side, right: Side) -> np.ndarray:
 def _joints(x, z, tile: float, footprint) -> np.ndarray:
     """Dark joints between slabs, 1 in a joint."""
     half = np.float32(0.02)
-    distances = [np.abs((c / np.float32(tile) + 0.5) % 1 - 0.5) * np.float32(tile) for c in (x, z)]
+    distances = [
+        np.abs(_wrap(c / np.float32(tile) + np.float32(0.5), 1) - np.float32(0.5))
+        * np.float32(tile)
+        for c in (x, z)
+    ]
     return np.maximum(*(_coverage(half - d, footprint) for d in distances))
 
 
@@ -208,5 +219,5 @@ def _dashes(x, z, street: Street, footprint) -> np.ndarray:
         return np.zeros_like(x)
     width = _coverage(np.float32(0.08) - np.abs(x), footprint)
     length = np.float32(street.marking)
-    dash = np.abs((z / (2 * length)) % 1 - 0.5) < 0.25
+    dash = np.abs(_wrap(z / (2 * length), 1) - np.float32(0.5)) < 0.25
     return width * dash

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ditta_jax.data.procedural.classes import PALETTE
-from ditta_jax.data.procedural.drive import still, video
+from ditta_jax.data.procedural.drive import stills, video
 from ditta_jax.data.procedural.render import Picture
 
 
@@ -20,7 +20,7 @@ def main(path: str) -> None:
     """Writes stills (first two rows) and three frames of each of four videos."""
     rows = []
     for row in range(2):
-        rows.append(np.hstack([_pair(still((1, 4 * row + i))) for i in range(4)]))
+        rows.append(np.hstack([_pair(next(stills((1, 4 * row + i)))) for i in range(4)]))
     clips = [list(video((2, index))) for index in range(4)]
     for time in (0, 30, 59):
         rows.append(np.hstack([_pair(clip[time]) for clip in clips]))

@@ -7,11 +7,13 @@ nothing pops up: things enter from the side, from behind the camera or from behi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from ditta_jax.data.procedural import sprites
+from ditta_jax.data.procedural import scenery, traffic
 from ditta_jax.data.procedural.classes import (
     BUILDING,
     CAR,
@@ -21,6 +23,7 @@ from ditta_jax.data.procedural.classes import (
     TRUCK,
     VEGETATION,
 )
+from ditta_jax.data.procedural.sprites import paint
 from ditta_jax.data.procedural.texture import Texture
 
 FAR = 110.0  # the modelled part of the street ends here
@@ -152,7 +155,7 @@ def make_scene(generator: np.random.Generator, width: int, height: int) -> Scene
             fences += _fences(generator, street, side, sign)
             garden += _garden(generator, street, side, sign, kind)
         boards += _pavement_things(generator, street, side, sign)
-    path = _path(generator, street, width, height)
+    path = make_path(generator, width, height)
     return Scene(
         street,
         tuple(buildings),
@@ -162,6 +165,12 @@ def make_scene(generator: np.random.Generator, width: int, height: int) -> Scene
         tuple(_vehicles(generator, street)),
         path,
     )
+
+
+def _texture(generator: np.random.Generator, draw: Callable[..., np.ndarray], *settings) -> Texture:
+    """A texture that is drawn later, from a seed of its own."""
+    seed = int(generator.integers(0, 2**62))
+    return Texture(lambda own: draw(own, *settings), seed)
 
 
 def _street(generator: np.random.Generator) -> tuple[Street, tuple[str, str]]:
@@ -201,7 +210,7 @@ def _buildings(generator, street: Street, side: Side, sign: int) -> list[Wall]:
         height = generator.uniform(5, 17)
         if not _blocked(street, z, z + length):
             x = sign * (side.building + generator.uniform(0, 0.8))
-            texture = Texture(sprites.facade(generator, length, height))
+            texture = _texture(generator, scenery.facade, length, height)
             walls.append(Wall((x, z), (x + sign * 12, z), height, texture, BUILDING, 1.75 - light))
             walls.append(Wall((x, z), (x, z + length), height, texture, BUILDING, light))
         z += length + (generator.uniform(1, 5) if generator.random() < 0.3 else 0.0)
@@ -218,17 +227,19 @@ def _fences(generator, street: Street, side: Side, sign: int) -> list[Wall]:
         length = generator.uniform(5, 14)
         if not _blocked(street, z, z + length) and generator.random() < share:
             if generator.random() < 0.7:
-                texture, label = sprites.fence(generator, length, height), FENCE
+                draw, label = scenery.fence, FENCE
             else:
-                texture, label = sprites.hedge(generator, length, height), VEGETATION
-            walls.append(Wall((x, z), (x, z + length), height, Texture(texture), label))
+                draw, label = scenery.hedge, VEGETATION
+            texture = _texture(generator, draw, length, height)
+            walls.append(Wall((x, z), (x, z + length), height, texture, label))
         z += length + (generator.uniform(1, 4) if generator.random() < 0.4 else 0.0)
     return walls
 
 
 def _tree(generator, x: float, z: float) -> Board:
-    texture, width, height = sprites.tree(generator)
-    return Board(x, z, (0.0, 0.0), width, height, (Texture(texture),), VEGETATION)
+    height = generator.uniform(4.0, 9.0)
+    texture = _texture(generator, scenery.tree)
+    return Board(x, z, (0.0, 0.0), height * scenery.TREE_SHAPE, height, (texture,), VEGETATION)
 
 
 def _garden(generator, street: Street, side: Side, sign: int, kind: str) -> list[Board]:
@@ -246,16 +257,17 @@ def _garden(generator, street: Street, side: Side, sign: int, kind: str) -> list
 def _pavement_things(generator, street: Street, side: Side, sign: int) -> list[Board]:
     things = []
     for _ in range(int(generator.integers(1, 4))):
-        texture, width, height = sprites.sign(generator)
+        height = generator.uniform(2.6, 4.2)
+        width, texture = height * scenery.SIGN_SHAPE, _texture(generator, scenery.sign)
         z = generator.uniform(7, 48)
         x = sign * (side.road + 0.35)
-        things.append(Board(x, z, (0.0, 0.0), width, height, (Texture(texture),), SIGN))
+        things.append(Board(x, z, (0.0, 0.0), width, height, (texture,), SIGN))
     if generator.random() < 0.4:
         for z in np.arange(generator.uniform(6, 14), 60, generator.uniform(9, 16)):
             if not _blocked(street, z - 1, z + 1):
                 things.append(_tree(generator, sign * (side.road + 0.6), float(z)))
     for _ in range(int(generator.integers(1, 5))):
-        z = generator.uniform(6, 34)
+        z = generator.uniform(6, 26)
         x = sign * generator.uniform(side.road + 0.6, side.pavement - 0.3)
         walk = generator.choice([-1, 0, 1]) * generator.uniform(0.03, 0.09)
         things.append(_person(generator, x, z, (0.0, float(walk))))
@@ -264,7 +276,10 @@ def _pavement_things(generator, street: Street, side: Side, sign: int) -> list[B
 
 def _person(generator, x: float, z: float, speed: tuple[float, float]) -> Board:
     height = generator.uniform(1.6, 1.95)
-    phases = tuple(Texture(phase) for phase in sprites.person(generator))
+    seed = int(generator.integers(0, 2**62))
+    phases = tuple(
+        Texture(partial(traffic.person, stride=stride), seed) for stride in (0.0, 8.0, 0.0, -8.0)
+    )
     return Board(float(x), float(z), speed, 0.8, height, phases, PERSON)
 
 
@@ -274,7 +289,7 @@ def _crossing_people(generator, street: Street) -> list[Board]:
         heading = generator.choice([-1, 1])
         edge = street.left.pavement if heading > 0 else street.right.pavement
         x = -heading * edge * generator.uniform(0.2, 1.3)
-        z = generator.uniform(15, 32)
+        z = generator.uniform(13, 29)
         people.append(
             _person(generator, x, z, (float(heading * generator.uniform(0.04, 0.1)), 0.0))
         )
@@ -282,19 +297,19 @@ def _crossing_people(generator, street: Street) -> list[Board]:
 
 
 def _vehicle(generator, x, z, speed, along: bool, nose: int) -> Vehicle:
-    colour = sprites.paint(generator)
+    colour = paint(generator)
     if generator.random() < 0.3:
         if generator.random() < 0.5:  # plain walls, near the buildings' colours
             colour = generator.uniform(120, 235) + generator.uniform(-15, 15, 3)
         bus = bool(generator.random() < 0.5)
-        end, side = sprites.truck_faces(generator, colour, bus)
+        face = _texture(generator, traffic.truck_end, colour, bus)
+        side = _texture(generator, traffic.truck_side, colour, bus)
         size = (generator.uniform(6.5, 10), 2.5, generator.uniform(2.7, 3.4))
-        face = Texture(end)
-        return Vehicle(x, z, speed, along, nose, size, face, face, Texture(side), TRUCK)
+        return Vehicle(x, z, speed, along, nose, size, face, face, side, TRUCK)
     size = (generator.uniform(3.8, 4.7), 1.8, generator.uniform(1.4, 1.9))
-    front = Texture(sprites.car_end(generator, colour, front=True))
-    back = Texture(sprites.car_end(generator, colour, front=False))
-    side = Texture(sprites.car_side(generator, colour))
+    front = _texture(generator, traffic.car_end, colour, True)
+    back = _texture(generator, traffic.car_end, colour, False)
+    side = _texture(generator, traffic.car_side, colour)
     return Vehicle(x, z, speed, along, nose, size, front, back, side, CAR)
 
 
@@ -327,7 +342,8 @@ def _vehicles(generator, street: Street) -> list[Vehicle]:
     return vehicles
 
 
-def _path(generator, street: Street, width: int, height: int) -> CameraPath:
+def make_path(generator: np.random.Generator, width: int, height: int) -> CameraPath:
+    """A random camera motion for images of a width and height in pixels."""
     hand_held = generator.random() < 0.35
     shake = generator.standard_normal((64, 2))
     smooth = (shake + np.roll(shake, 1, 0) + np.roll(shake, -1, 0)) / 1.7
