@@ -57,7 +57,7 @@ def render(scene: Scene, ground: Ground, time: float, size: tuple[int, int]) -> 
         _paint_board(picture, camera, board, time)
     for wall in sorted(scene.fences, key=lambda wall: -wall.start[1]):
         _paint_wall(picture, camera, wall)
-    things = [*scene.boards, *scene.vehicles]
+    things: list[Board | Vehicle] = [*scene.boards, *scene.vehicles]
     for thing in sorted(things, key=lambda thing: -(thing.z + thing.speed[1] * time)):
         if isinstance(thing, Board):
             _paint_board(picture, camera, thing, time)
@@ -178,7 +178,7 @@ def _paint(
         magnified = scale * height / tall
         if magnified > 1.2:  # keep outlines of enlarged textures crisp
             alpha = _steeper(alpha, magnified)
-        cover = cv2.min(cover, alpha)
+        cover = np.minimum(cover, alpha)
     if blur > 1:
         patch = cv2.blur(patch, (blur, 1))
     inverse = (
@@ -212,7 +212,8 @@ def _compose(picture: Picture, box, colour, cover, shade: float, label: int, inv
 def _shadows(frame: np.ndarray, scene: Scene, camera: Camera, time: float) -> None:
     """Soft dark spots under everything that stands on the ground."""
     mask = np.zeros(frame.shape[:2], np.uint8)
-    for thing in (*scene.boards, *scene.garden, *scene.vehicles):
+    things: list[Board | Vehicle] = [*scene.boards, *scene.garden, *scene.vehicles]
+    for thing in things:
         x, z = thing.x + thing.speed[0] * time, thing.z + thing.speed[1] * time
         if isinstance(thing, Vehicle):
             half_x, half_z = thing.size[1] / 2 + 0.3, thing.size[0] / 2 + 0.3
@@ -235,8 +236,8 @@ def _shadows(frame: np.ndarray, scene: Scene, camera: Camera, time: float) -> No
             points = np.round(np.clip(corners, -2000, 2000) * np.float64(16)).astype(np.int32)
             cv2.fillConvexPoly(mask, points, 120, cv2.LINE_AA, 4)
     first = int(np.clip(np.ceil(camera.horizon), 0, frame.shape[0] - 1))
-    mask = cv2.blur(mask, (5, 3))[first:]
-    keep = cv2.merge([255 - mask] * 3)
+    soft = cv2.blur(mask, (5, 3))[first:]
+    keep = cv2.merge([255 - soft] * 3)
     frame[first:] = cv2.multiply(frame[first:], keep, scale=1 / 255)
 
 
@@ -255,7 +256,7 @@ def _camera_blur(frame: np.ndarray, path: CameraPath, time: float) -> np.ndarray
     total = np.zeros(frame.shape, np.float32)
     for part in np.linspace(-0.5, 0.5, taps):
         grow = 1 + zoom * part
-        matrix = np.float64(
+        matrix = np.array(
             [
                 [grow, 0, (1 - grow) * columns / 2 + shift_x * part],
                 [0, grow, (1 - grow) * before.horizon + shift_y * part],

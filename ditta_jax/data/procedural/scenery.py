@@ -2,7 +2,8 @@
 
 Every function draws one individual: RGBA uint8 with straight alpha, top row first; its look follows
 from the generator alone. Colour ranges of classes overlap on purpose
-(concrete and road, hedge and grass), so that a change of light makes a segmenter confuse whole regions.
+(concrete and road, hedge and grass), so that a change of light makes a
+segmenter confuse whole regions.
 """
 
 from __future__ import annotations

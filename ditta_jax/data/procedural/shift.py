@@ -86,14 +86,15 @@ def apply_shift(
     """
     if shift == NEUTRAL:
         return frame
-    image = frame.astype(np.float32)
+    image: np.ndarray = frame.astype(np.float32)
     if shift.fog > 0:
         clear = cv2.exp(depth * np.float32(-shift.fog))[..., None]
-        image = image * clear + np.float32(shift.fog_colour) * (1 - clear)
+        fog = np.array(shift.fog_colour, np.float32)
+        image = image * clear + fog * (1 - clear)
     if shift.saturation != 1:
-        grey = cv2.transform(image, np.float32([[0.299, 0.587, 0.114]]))[..., None]
+        grey = cv2.transform(image, np.array([[0.299, 0.587, 0.114]], np.float32))[..., None]
         image = grey + np.float32(shift.saturation) * (image - grey)
-    gain = np.float32(shift.gain) * np.float32(shift.cast)
+    gain = np.float32(shift.gain) * np.array(shift.cast, np.float32)
     image = np.clip(image * (gain / np.float32(255)), 0, 1)
     if shift.gamma != 1:
         image = cv2.pow(image, shift.gamma)

@@ -2,7 +2,8 @@
 
 Every function draws one individual: RGBA uint8 with straight alpha, top row first; its look follows
 from the generator alone. Colour ranges of classes overlap on purpose
-(bus and building, truck and car), so that a change of light makes a segmenter confuse whole regions.
+(bus and building, truck and car), so that a change of light makes a
+segmenter confuse whole regions.
 """
 
 from __future__ import annotations

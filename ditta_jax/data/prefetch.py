@@ -1,0 +1,95 @@
+"""Decoding and resizing in a thread ahead of the computation."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from ditta_jax.data.preprocess import to_input
+from ditta_jax.data.video import FrameSequence
+
+_T = TypeVar("_T")
+_POLL = 0.1  # seconds between looks at whether the consumer has gone
+
+
+def ahead(items: Callable[[], Iterable[_T]], depth: int = 4) -> Iterator[_T]:
+    """Items made in a background thread, at most `depth` ahead.
+
+    An exception of the thread is raised here, after the items that came before it. Closing the
+    iterator (or leaving it to the garbage collector) ends the thread.
+
+    Args:
+      items: called in the thread; makes the iterable.
+      depth: items kept ready, ≥ 1.
+
+    Yields:
+      the items, in order.
+    """
+    ready: queue.Queue[tuple[str, object]] = queue.Queue(maxsize=max(depth, 1))
+    stop = threading.Event()
+
+    def put(entry: tuple[str, object]) -> bool:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put(entry, timeout=_POLL)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items():
+                if not put(("item", item)):
+                    return
+            put(("end", None))
+        except BaseException as error:  # whatever it is, it belongs to the consumer
+            put(("error", error))
+
+    thread = threading.Thread(target=work, name="ditta-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                assert isinstance(value, BaseException)
+                raise value
+            yield value  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def inputs(
+    frames: FrameSequence,
+    scale: tuple[int, int] = (853, 480),
+    divisor: int = 32,
+    start: int = 0,
+    stop: int | None = None,
+    depth: int = 4,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Frames of a video with the network's inputs, made ahead.
+
+    Args:
+      frames: a video's frames.
+      scale: see `preprocess.to_input`.
+      divisor: see `preprocess.to_input`.
+      start: first frame.
+      stop: the frame to stop before; None: the end.
+      depth: frames kept ready; together with two in work they bound the memory.
+
+    Yields:
+      (index, UInt8["H W 3"], Float32["Hi Wi 3"]).
+    """
+
+    def make() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        for index in range(start, len(frames) if stop is None else stop):
+            frame = frames[index]
+            yield index, frame, to_input(frame, scale, divisor)
+
+    return ahead(make, depth)
