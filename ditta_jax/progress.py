@@ -59,10 +59,10 @@ class RunProgress:
         self._timed.append(seconds)
         self._advance_video(f"done in {duration(seconds)}")
 
-    def skip(self, name: str) -> None:
-        """A video that an earlier run has finished; it does not count for the time left."""
+    def skip(self, name: str, what: str = "already done") -> None:
+        """A video that was finished elsewhere, as `what` says; no part in the estimated time."""
         self._label = f"[{self._done + 1}/{self._total}] {name}"
-        self._advance_video("already done")
+        self._advance_video(what)
 
     @contextmanager
     def stage(self, name: str, steps: int | None = None) -> Iterator[Callable[..., None]]:
