@@ -49,7 +49,7 @@ def _cut(sizes: tuple[int, ...], rows: int) -> RowBlocks:
     padded = np.concatenate([matrix, np.zeros((blocks * rows - height, h))])
     used = [np.flatnonzero(block.any(0)) for block in np.split(padded, blocks)]
     band = max(u[-1] - u[0] + 1 for u in used)
-    starts = np.array([min(u[0], h - band) for u in used])
+    starts = np.array([min(u[0], h - band) for u in used], np.int32)
     cut = [
         block[:, start : start + band]
         for block, start in zip(np.split(padded, blocks), starts, strict=True)
