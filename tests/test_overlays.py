@@ -15,7 +15,7 @@ def test_blend_tints_classes_and_leaves_ignored_pixels():
     np.testing.assert_array_equal(blend(frame, label, PALETTE), expected)
 
 
-@pytest.mark.parametrize("size", [(48, 64), (720, 1280)])
+@pytest.mark.parametrize("size", [(48, 64), (180, 960)])
 def test_the_picture_has_a_panel_per_map_and_the_colours_of_its_classes(tmp_path, size):
     frame = np.full((*size, 3), 200, np.uint8)
     truth = np.zeros(size, np.uint8)
