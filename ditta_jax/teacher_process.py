@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ditta_jax import teacher_identity as identity
 from ditta_jax.errors import UserError
-from ditta_jax.teacher_cache import masklets_path, teacher_key
+from ditta_jax.teacher_cache import masklets_path, read_masklets, teacher_key
 
 _TAIL_LINES = 20
 _STOP_SECONDS = 10.0
@@ -43,7 +43,10 @@ def run_teacher(
     entries: Sequence[Path],
     on_progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
 ) -> None:
-    """Has the teacher answer those entries that it has not answered.
+    """Has the teacher answer those entries that have no whole masklets of it.
+
+    One process answers all of them: building the network takes longer than a short video. If
+    nothing is missing, no process is started.
 
     Args:
       cache_dir: the cache folder.
@@ -58,19 +61,15 @@ def run_teacher(
         are missing, with the command to run elsewhere.
     """
     key = teacher_key(teacher_identity(settings))
-    # Existence is enough to ask: the teacher checks its own answers and replaces damaged ones, and
-    # the reader checks them again.
-    missing = [entry for entry in entries if not masklets_path(entry, key).is_file()]
+    missing = [entry for entry in entries if read_masklets(entry, key) is None]
+    if not missing:
+        return
     if not settings.run or settings.checkpoint.startswith("sha256:"):
-        if missing:
-            raise UserError(_run_elsewhere(Path(cache_dir), settings, len(missing)))
-        return
-    if not entries:
-        return
-    status, tail = _listen(_command(Path(cache_dir), settings, entries), settings, on_progress)
+        raise UserError(_run_elsewhere(Path(cache_dir), settings, len(missing)))
+    status, tail = _listen(_command(Path(cache_dir), settings, missing), settings, on_progress)
     if status != 0:
         raise UserError(f"the teacher stopped: {_last_words(tail, status)}")
-    for entry in entries:
+    for entry in missing:
         if not masklets_path(entry, key).is_file():
             raise UserError(f"{entry}: the teacher left no masklets here; was the cache changed?")
 

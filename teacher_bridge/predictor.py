@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,7 @@ class Sam2Tracker:
 
         self._predictor = predictor
         self._dtype = dtype
+        # Calls of the predictor, none of this object: it is to be freed with its last reference.
         self._pending: list[Callable[[], object]] = []
         self._walk: Iterator[tuple[int, list[int], torch.Tensor]] | None = None
         frames = EntryFrames(
@@ -129,22 +131,20 @@ class Sam2Tracker:
     def reset(self) -> None:
         """Forgets all objects, not the frames' features."""
         self._walk = None
-        self._pending = [lambda: self._predictor.reset_state(self._state)]
+        self._pending = [partial(self._predictor.reset_state, self._state)]
 
     def click(self, frame: int, object_id: int, y: int, x: int) -> None:
         """Adds an object by a positive click."""
-        self._add(
-            lambda: self._predictor.add_new_points_or_box(
-                self._state, frame, object_id, points=[[float(x), float(y)]], labels=[1]
-            )
-        )
+        add = self._predictor.add_new_points_or_box
+        points, labels = [[float(x), float(y)]], [1]
+        self._add(partial(add, self._state, frame, object_id, points=points, labels=labels))
 
     def mask(self, frame: int, object_id: int, mask: Bool[np.ndarray, "H W"]) -> None:
         """Adds an object by its mask."""
         import torch
 
         given = torch.from_numpy(mask.copy())
-        self._add(lambda: self._predictor.add_new_mask(self._state, frame, object_id, given))
+        self._add(partial(self._predictor.add_new_mask, self._state, frame, object_id, given))
 
     def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
         """Returns the masks on a frame (logits > 0), tracking there from the frame before."""

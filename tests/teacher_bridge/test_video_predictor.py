@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -170,3 +173,15 @@ def test_components_are_those_of_a_flood_fill():
             assert area[y, x] == len(region)
             assert {int(label[cell]) for cell in region} == {int(label[y, x])}
             assert int((label == label[y, x]).sum()) == len(region)
+
+
+def test_a_tracker_is_freed_with_its_last_reference(predictor, squares_entry):
+    tracker = Sam2Tracker(predictor, squares_entry)
+    find_masklets(tracker, squares_entry.request)
+    features = weakref.ref(tracker._state["features"])
+    gc.disable()
+    try:
+        del tracker
+        assert features() is None  # gigabytes on a GPU must not wait for the garbage collector
+    finally:
+        gc.enable()
