@@ -162,6 +162,7 @@ def paint_ground(frame, label, depth, ground: Ground, street: Street, camera: Ca
     left, right = street.left, street.right
     on_road = np.minimum(x + np.float32(left.road), np.float32(right.road) - x)
     on_pavement = np.minimum(x + np.float32(left.pavement), np.float32(right.pavement) - x)
+    on_pavement = np.minimum(on_pavement, _past_verge(x, left, right))
     built = _beyond(x, left, right)
     if street.crossing is not None:
         inside = np.minimum(z - np.float32(street.crossing[0]), np.float32(street.crossing[1]) - z)
@@ -193,6 +194,12 @@ def _beyond(x: np.ndarray, left: Side, right: Side) -> np.ndarray:
     if right.building == right.pavement:
         parts.append(x - np.float32(right.pavement) + 1)
     return np.max(parts, axis=0)
+
+
+def _past_verge(x: np.ndarray, left: Side, right: Side) -> np.ndarray:
+    """Distance behind the grass along the road; positive everywhere where there is none."""
+    starts = [side.verge if side.verge > side.road else -1e3 for side in (left, right)]
+    return np.where(x < 0, -x - np.float32(starts[0]), x - np.float32(starts[1]))
 
 
 def _joints(x, z, tile: float, footprint) -> np.ndarray:

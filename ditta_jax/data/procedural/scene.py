@@ -68,9 +68,13 @@ class Vehicle(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One side of the street, distances from its middle in metres."""
+    """One side of the street, distances from its middle in metres.
+
+    Grass lies between `road` and `verge`, pavement between `verge` and `pavement`.
+    """
 
     road: float
+    verge: float
     pavement: float
     building: float
 
@@ -152,7 +156,7 @@ def make_scene(generator: np.random.Generator, width: int, height: int) -> Scene
         if kind != "park":
             buildings += _buildings(generator, street, side, sign)
         if kind != "built":
-            fences += _fences(generator, street, side, sign)
+            fences += _fences(generator, street, side, sign, kind)
             garden += _garden(generator, street, side, sign, kind)
         boards += _pavement_things(generator, street, side, sign)
     path = make_path(generator, width, height)
@@ -175,14 +179,15 @@ def _texture(generator: np.random.Generator, draw: Callable[..., np.ndarray], *s
 
 def _street(generator: np.random.Generator) -> tuple[Street, tuple[str, str]]:
     kinds = tuple(
-        str(generator.choice(["built", "garden", "park"], p=[0.4, 0.35, 0.25])) for _ in "lr"
+        str(generator.choice(["built", "garden", "park"], p=[0.3, 0.4, 0.3])) for _ in "lr"
     )
     sides = []
     for kind in kinds:
-        road = generator.uniform(4.2, 6.5)
-        pavement = road + generator.uniform(1.6, 3.6)
+        road = generator.uniform(3.6, 4.9)
+        verge = road + (generator.uniform(1.0, 2.5) if generator.random() < 0.4 else 0.0)
+        pavement = verge + generator.uniform(1.8, 4.2)
         depth = {"built": 0.0, "garden": generator.uniform(2.5, 7.0), "park": 60.0}[kind]
-        sides.append(Side(road, pavement, pavement + depth))
+        sides.append(Side(road, verge, pavement, pavement + depth))
     crossing = None
     if generator.random() < 0.45:
         start = generator.uniform(12, 40)
@@ -217,11 +222,11 @@ def _buildings(generator, street: Street, side: Side, sign: int) -> list[Wall]:
     return walls
 
 
-def _fences(generator, street: Street, side: Side, sign: int) -> list[Wall]:
+def _fences(generator, street: Street, side: Side, sign: int, kind: str) -> list[Wall]:
     walls = []
     z = 0.0
     height = generator.uniform(0.8, 1.8)
-    share = generator.uniform(0.3, 1.0)
+    share = generator.uniform(0.5, 1.0) if kind == "garden" else generator.uniform(0.0, 0.6)
     x = sign * (side.pavement + 0.1)
     while z < 60:
         length = generator.uniform(5, 14)
@@ -268,7 +273,7 @@ def _pavement_things(generator, street: Street, side: Side, sign: int) -> list[B
                 things.append(_tree(generator, sign * (side.road + 0.6), float(z)))
     for _ in range(int(generator.integers(1, 5))):
         z = generator.uniform(6, 26)
-        x = sign * generator.uniform(side.road + 0.6, side.pavement - 0.3)
+        x = sign * generator.uniform(side.verge + 0.4, side.pavement - 0.3)
         walk = generator.choice([-1, 0, 1]) * generator.uniform(0.03, 0.09)
         things.append(_person(generator, x, z, (0.0, float(walk))))
     return things
@@ -298,7 +303,7 @@ def _crossing_people(generator, street: Street) -> list[Board]:
 
 def _vehicle(generator, x, z, speed, along: bool, nose: int) -> Vehicle:
     colour = paint(generator)
-    if generator.random() < 0.3:
+    if generator.random() < 0.22:
         if generator.random() < 0.5:  # plain walls, near the buildings' colours
             colour = generator.uniform(120, 235) + generator.uniform(-15, 15, 3)
         bus = bool(generator.random() < 0.5)
@@ -306,7 +311,7 @@ def _vehicle(generator, x, z, speed, along: bool, nose: int) -> Vehicle:
         side = _texture(generator, traffic.truck_side, colour, bus)
         size = (generator.uniform(6.5, 10), 2.5, generator.uniform(2.7, 3.4))
         return Vehicle(x, z, speed, along, nose, size, face, face, side, TRUCK)
-    size = (generator.uniform(3.8, 4.7), 1.8, generator.uniform(1.4, 1.9))
+    size = (generator.uniform(3.8, 4.7), 1.8, generator.uniform(1.48, 1.9))
     front = _texture(generator, traffic.car_end, colour, True)
     back = _texture(generator, traffic.car_end, colour, False)
     side = _texture(generator, traffic.car_side, colour)
@@ -318,8 +323,8 @@ def _vehicles(generator, street: Street) -> list[Vehicle]:
     still = (0.0, 0.0)
     for sign, side in ((-1, street.left), (1, street.right)):  # parked
         z = generator.uniform(5, 16)
-        while z < 60 and generator.random() < 0.75:
-            x = sign * (side.road - 1.1)
+        while z < 60 and generator.random() < 0.6:
+            x = sign * (side.road - 0.95)
             if not _blocked(street, z - 1, z + 9):
                 vehicles.append(_vehicle(generator, x, z, still, True, sign))
             z += generator.uniform(7, 18)
@@ -350,13 +355,13 @@ def make_path(generator: np.random.Generator, width: int, height: int) -> Camera
     speed = 0.0 if generator.random() < 0.1 else generator.uniform(0.05, 0.24)
     return CameraPath(
         focal=width * generator.uniform(0.75, 1.0),
-        height=generator.uniform(1.4, 2.4),
-        x=generator.uniform(-0.2, 1.8),
+        height=generator.uniform(1.15, 1.45),  # below every roof: roofs are not drawn
+        x=generator.uniform(-0.2, 1.0),
         z=0.0,
         speed=float(speed),
-        yaw=generator.uniform(-0.22, 0.22),
+        yaw=generator.uniform(-0.32, 0.32),
         pan=generator.uniform(-1, 1) * 0.004,
         sway=(generator.uniform(0, 0.03), generator.uniform(25, 70), generator.uniform(0, 6.28)),
-        horizon=height * generator.uniform(0.38, 0.5),
+        horizon=height * generator.uniform(0.4, 0.52),
         shake=smooth * (1.2 if hand_held else 0.35),
     )
