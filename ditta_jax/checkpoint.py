@@ -5,12 +5,14 @@
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from flax import nnx
 
 from ditta_jax.errors import UserError
@@ -104,3 +106,12 @@ def read_card(path: Path) -> StudentCard:
             f"{file}: not a checkpoint of this program; python -m ditta_jax.convert reads others"
         ) from error
     return StudentCard(config, tuple(text["classes"]), palette, text["source"])
+
+
+def fingerprint(student: Student) -> str:
+    """SHA-256 of all weights: what results depend on, wherever the checkpoint lies."""
+    digest = hashlib.sha256(repr(student.config).encode())
+    for path, variable in sorted(nnx.to_flat_state(nnx.state(student))):
+        digest.update("/".join(map(str, path)).encode())
+        digest.update(np.ascontiguousarray(variable.get_value()).tobytes())
+    return digest.hexdigest()

@@ -107,7 +107,6 @@ def _training() -> ConfigDict:
         initial_checkpoint="",
         checkpoint_every=500,
         log_every=20,
-        minutes=0.0,  # > 0: the schedule ends after so many minutes of training
     )
 
 

@@ -1,0 +1,16 @@
+"""DiTTA end to end on data, student and teacher that come with the package.
+
+    python -m ditta_jax.adapt --config configs/demo.py
+
+Two videos only: --config.data.max_videos=2
+"""
+
+from ditta_jax.configuration import default_config
+
+
+def get_config():
+    """Settings of the demo."""
+    config = default_config()
+    config.name = "demo"
+    config.input.scale = (320, 192)
+    return config

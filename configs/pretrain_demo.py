@@ -1,0 +1,23 @@
+"""The demo student, from scratch on the stills of the procedural data.
+
+    python -m ditta_jax.pretrain --config configs/pretrain_demo.py
+
+A tiny run to look at the machinery: --config.train.steps=20 --config.train.warmup_steps=5
+"""
+
+from ditta_jax.configuration import default_config
+
+
+def get_config():
+    """Settings of the demo student."""
+    config = default_config()
+    config.name = "pretrain_demo"
+    config.input.scale = (320, 192)
+    config.train.channels = (16, 32, 80, 120)
+    config.train.heads = (1, 2, 4, 5)
+    config.train.embed_dim = 96
+    config.train.crop = (128, 256)
+    config.train.batch_size = 8
+    config.train.steps = 3000
+    config.train.lr = 1.5e-3
+    return config

@@ -1,0 +1,257 @@
+"""Turn an image segmentation model into a video one: python -m ditta_jax.adapt --config FILE
+
+Warm-up then freeze, for every video on its own (DiTTA, CVPR 2026):
+
+    A  the frozen student labels the first frames and says how sure it is
+    B  SAM2, in a process of its own, tracks what the student is sure of; objects vote on a class
+    C  decoder and temporal fusion learn from those masks, a few passes over the first frames
+    D  the rest of the video is segmented with everything frozen
+
+Example: python -m ditta_jax.adapt --config configs/demo.py --config.tta.iters=3
+"""
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from ditta_jax.configuration import from_command_line
+from ditta_jax.errors import UserError, run
+
+
+def main() -> None:
+    """Read the settings and adapt to every video."""
+    config, _ = from_command_line("ditta_jax.adapt")
+    keep_compiled_programs()
+
+    from ditta_jax import precision, stages
+
+    stages.settings(config, (0, 0))  # a wrong value is reported before any work
+    if not 0 < config.warmup.percent <= 100:
+        raise UserError(f"warmup.percent must be in (0, 100], not {config.warmup.percent}")
+    with precision.policy(config):
+        adapt_videos(config)
+
+
+def keep_compiled_programs() -> None:
+    """Turn on JAX's persistent compilation cache, unless the environment names one."""
+    import jax
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ditta_jax" / "jax"
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+
+
+class Work(NamedTuple):
+    """Everything the videos share.
+
+    Attributes:
+        config: the settings.
+        model: the student, taken apart.
+        videos: opened one by one.
+        classes: their names.
+        palette: their colours.
+        run: the folder of results.
+        cache: the folder that student and teacher share.
+    """
+
+    config: ConfigDict
+    model: "stages.Model"  # noqa: F821
+    videos: "Videos"  # noqa: F821
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    run: "RunFolder"  # noqa: F821
+    cache: Path
+
+
+def adapt_videos(config: ConfigDict) -> dict:
+    """Stages A to D on every video of the configuration; returns the content of result.json."""
+    from ditta_jax import report
+    from ditta_jax.progress import RunProgress
+
+    work = open_work(config)
+    todo = [n for n in work.videos.names if work.run.load_finished(n) is None]
+    entries = ask_teacher(work, todo)
+    records = []
+    with RunProgress(len(work.videos)) as progress:
+        for index, name in enumerate(work.videos.names):
+            record = work.run.load_finished(name)
+            if record is not None:
+                progress.skip(name)
+            else:
+                with progress.video(name):
+                    record = adapt_video(work, work.videos[index], entries[name], progress)
+            records.append(record)
+    result = work.run.write_result(records)
+    if result["methods"]:
+        report.print_table(result)
+    print(f"results in {work.run.path}")
+    return result
+
+
+def open_work(config: ConfigDict) -> Work:
+    """Load the student, open the videos and the folder of results."""
+    from ditta_jax import checkpoint, stages
+    from ditta_jax.data.sources import data_classes, open_videos
+    from ditta_jax.run_folder import RunFolder
+
+    student, card = checkpoint.load(config.student.checkpoint)
+    known = data_classes(config.data)
+    classes, palette = card.classes, card.palette
+    if any(config.classes):
+        classes = tuple(config.classes)
+    if len(config.palette) > 1:
+        palette = config.palette
+    if known is not None and known[0] != classes:
+        raise UserError(
+            f"data.builder: {config.data.builder} has other classes ({', '.join(known[0])}) than "
+            f"the student ({', '.join(classes)})"
+        )
+    if not len(classes) == len(palette) == card.config.num_classes:
+        raise UserError(
+            f"classes: the student has {card.config.num_classes} classes; {len(classes)} names "
+            f"and {len(palette)} palette colours are given"
+        )
+    videos = open_videos(config.data, len(classes))
+    if len(videos) == 0:
+        raise UserError("data: no videos")
+    folder = Path(config.output) / config.name
+    identity = {"student": checkpoint.fingerprint(student)}
+    run_folder = RunFolder(folder, config.to_dict(), classes, palette, identity)
+    cache = Path(config.teacher.cache or Path(config.output) / "teacher_cache")
+    model = stages.take_apart(student, config.precision.compute)
+    return Work(config, model, videos, classes, palette, run_folder, cache)
+
+
+# ============================================================================ A, B for all videos
+
+
+def ask_teacher(work: Work, names: list[str]) -> dict[str, Path]:
+    """Write the requests of all videos, then have one teacher process answer what is missing."""
+    from ditta_jax import stages
+    from ditta_jax.progress import RunProgress
+    from ditta_jax.teacher_cache import write_request
+    from ditta_jax.teacher_process import run_teacher
+
+    entries = {}
+    with RunProgress(len(names)) as progress:
+        for name in names:
+            with progress.video(name), progress.stage("A: prompts for the teacher") as advance:
+                video = work.videos[work.videos.names.index(name)]
+                frozen = stages.label_warm_up(work.model, video, work.config, advance)
+                request = stages.request_of(video, frozen, len(work.classes), work.config)
+                entries[name] = write_request(work.cache, request, video.frames)
+    with RunProgress(len(names)) as progress:
+
+        def on_progress(event):
+            if event.get("event") == "video":
+                progress.skip(event["video"])
+
+        run_teacher(work.cache, work.config.teacher, list(entries.values()), on_progress)
+    return entries
+
+
+# ============================================================================ one video, A → D
+
+
+def adapt_video(work: Work, video, entry: Path, progress):
+    """Adapt to one video and segment the rest of it; returns its record."""
+    from ditta_jax import stages
+    from ditta_jax.metrics import VideoScores
+    from ditta_jax.video_record import VideoRecord
+
+    config, seconds = work.config, {}
+    T = len(video.frames)
+    first = stages.first_scored(T, config.warmup.percent)
+    if first >= T:
+        raise UserError(f"{video.name}: {T} frames, all of them warm-up; nothing is left to score")
+
+    # ------------------------------------------------------------------ A: frozen student
+    with clock(seconds, "A"), progress.stage("A: student on the warm-up frames") as advance:
+        frozen = stages.label_warm_up(work.model, video, config, advance)
+
+    # ------------------------------------------------------------------ B: masklets, vote, labels
+    with clock(seconds, "B"), progress.stage("B: vote on the teacher's masks"):
+        masklets = teacher_answer(work, entry)
+        targets = stages.targets_of(masklets, frozen, len(work.classes), config)
+
+    # ------------------------------------------------------------------ C: adaptation
+    with clock(seconds, "C"), progress.stage("C: adaptation"):
+        adapted, rows = stages.adapt_to(work.model, frozen, targets, config, video.name)
+        work.run.append_losses(video.name, rows)
+
+    # ------------------------------------------------------------------ D: inference, metrics
+    scores = {}
+    if video.labels is not None:
+        windows = tuple(config.metrics.windows)
+        scores = {m: VideoScores(len(work.classes), windows) for m in ("iss", "ditta")}
+    with clock(seconds, "D"), progress.stage("D: segmentation", T - first) as advance:
+        segment_video(work, video, frozen, adapted, scores, advance)
+
+    details = {
+        "objects": len(masklets.objects),
+        "targets": sum(t is not None for t in targets),
+        "teacher_seconds": masklets.provenance.get("seconds"),
+    }
+    record = VideoRecord(
+        name=video.name,
+        size=video.size,
+        frames=T,
+        warmup=len(frozen.labels),
+        scored=T - first,
+        seconds=seconds,
+        scores={method: total.finish() for method, total in scores.items()},
+        details=details,
+    )
+    work.run.save_finished(record)
+    return record
+
+
+def teacher_answer(work: Work, entry: Path):
+    """The masklets of a request that the teacher has answered."""
+    from ditta_jax.teacher_cache import read_masklets, teacher_key
+    from ditta_jax.teacher_process import teacher_identity
+
+    masklets = read_masklets(entry, teacher_key(teacher_identity(work.config.teacher)))
+    if masklets is None:
+        raise UserError(f"{entry}: its masklets cannot be used; run the same command again")
+    return masklets
+
+
+def segment_video(work: Work, video, frozen, adapted, scores: dict, advance) -> None:
+    """Stage D: predictions, overlays of a few frames, and scores where there is a ground truth."""
+    from ditta_jax import overlays, stages
+
+    config = work.config
+    first = stages.first_scored(len(video.frames), config.warmup.percent)
+    shown = overlays.chosen_frames(first, len(video.frames), config.report.overlays)
+    with work.run.prediction_writer(video.name) as writer:
+        for out in stages.segment_rest(work.model, adapted, frozen, video, config):
+            name = video.frames.frame_name(out.index)
+            truth = video.labels[out.index] if video.labels is not None else None
+            if config.report.predictions:
+                writer.write(name, out.adapted)
+            if truth is not None:
+                scores["iss"].update(out.frozen, truth)
+                scores["ditta"].update(out.adapted, truth)
+            if out.index in shown:
+                panels = {} if truth is None else {"ground truth": truth}
+                panels |= {"frozen student": out.frozen, "DiTTA": out.adapted}
+                file = work.run.overlay_file(video.name, name)
+                overlays.write_overlay(file, out.frame, panels, work.classes, work.palette)
+            advance()
+
+
+@contextmanager
+def clock(seconds: dict[str, float], stage: str):
+    """Note the wall-clock time of a stage."""
+    start = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    run(main)

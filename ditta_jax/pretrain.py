@@ -1,0 +1,331 @@
+"""Train a student on labelled stills: python -m ditta_jax.pretrain --config configs/pretrain_demo.py
+
+Encoder, decoder and classifier learn by cross entropy; the projection head and the temporal fusion
+keep their fresh weights, as DiTTA starts them. An interrupted training goes on where its last
+checkpoint is. Results: `<output>/<name>/student` (use it as `student.checkpoint`), and
+`training.jsonl` with losses and validation scores.
+"""
+
+import functools
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
+from ml_collections import ConfigDict
+
+from ditta_jax import checkpoint, precision
+from ditta_jax.configuration import from_command_line
+from ditta_jax.errors import UserError, run
+from ditta_jax.losses import IGNORE
+from ditta_jax.models.config import StudentConfig
+from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics
+from ditta_jax.models.resize import bilinear
+from ditta_jax.models.student import Student, fill, new_student
+
+NORM_MOMENTUM = 0.1  # torch's convention
+
+
+class TrainState(NamedTuple):
+    """What a training step changes.
+
+    Attributes:
+        params: all parameters of the student.
+        norm: running statistics of the decoder's BatchNorm.
+        optimiser: state of `make_optimiser`.
+        step: Int[Array, ""], steps done.
+    """
+
+    params: PyTree
+    norm: NormStatistics
+    optimiser: PyTree
+    step: Int[Array, ""]
+
+
+def make_optimiser(train: ConfigDict) -> optax.GradientTransformation:
+    """AdamW with linear warm-up and cosine decay; norms and biases are not decayed."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, train.lr, train.warmup_steps, train.steps, end_value=train.lr * 0.01
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(5.0),
+        optax.adamw(
+            schedule,
+            weight_decay=train.weight_decay,
+            mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params),
+        ),
+    )
+
+
+def loss_and_norm(
+    student: Student,
+    frames: Float[Array, "b H W 3"],
+    labels: UInt8[Array, "b H W"],
+    key: PRNGKeyArray,
+    stochastic_depth: float,
+    dropout: float,
+) -> tuple[Float[Array, ""], NormStatistics]:
+    """Mean cross entropy over labelled pixels in training mode, and the batch's statistics."""
+    depth_key, dropout_key = jax.random.split(key)
+    features = student.encoder(frames, depth_key, stochastic_depth)
+    fused = student.decoder.fuse_levels(features)
+    batch, remembered = clip_statistics(fused, jnp.ones(len(frames)))
+    f = student.decoder.embed(fused, batch)
+    keep = channel_dropout(dropout_key, len(frames), f.shape[-1], dropout)
+    z = student.decoder.classify(f, keep).astype(jnp.float32)
+    z = bilinear(z, labels.shape[1:])
+    valid = labels != IGNORE
+    losses = optax.softmax_cross_entropy_with_integer_labels(z, jnp.where(valid, labels, 0))
+    return (losses * valid).sum() / jnp.maximum(valid.sum(), 1), remembered
+
+
+@functools.partial(
+    jax.jit, static_argnames=("graph", "optimiser", "rates"), donate_argnames="state"
+)
+def train_step(state, frames, labels, key, *, graph, optimiser, rates):
+    """One step on a batch; the key of a step is folded from its number, so resuming is exact."""
+    key = jax.random.fold_in(key, state.step)
+
+    def loss(params):
+        return loss_and_norm(_join(graph, params, state.norm), frames, labels, key, *rates)
+
+    (value, batch), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    updates, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
+    params = optax.apply_updates(state.params, updates)
+    norm = jax.tree.map(
+        lambda old, new: (1 - NORM_MOMENTUM) * old + NORM_MOMENTUM * new, state.norm, batch
+    )
+    return TrainState(params, norm, optimiser_state, state.step + 1), value
+
+
+@functools.partial(jax.jit, static_argnames="graph")
+def predict(graph: nnx.GraphDef, state: TrainState, frames) -> UInt8[Array, "b H W"]:
+    """Labels of a batch in evaluation mode, at the size of the network's input."""
+    student = _join(graph, state.params, state.norm)
+    decoder = student.decoder
+    z = decoder.classify(decoder.embed(decoder.fuse_levels(student.encoder(frames))))
+    return bilinear(z, frames.shape[1:3]).argmax(-1).astype(jnp.uint8)
+
+
+def _split(student: Student) -> tuple[nnx.GraphDef, PyTree, NormStatistics]:
+    graph, params, norm = nnx.split(student, nnx.Param, nnx.BatchStat)
+    running = nnx.to_pure_dict(norm)["decoder"]["norm"]
+    return graph, nnx.to_pure_dict(params), NormStatistics(running["mean"], running["var"])
+
+
+def _join(graph: nnx.GraphDef, params: PyTree, norm: NormStatistics) -> Student:
+    running = {"decoder": {"norm": jax.tree.map(nnx.BatchStat, norm._asdict())}}
+    return nnx.merge(graph, nnx.State(jax.tree.map(nnx.Param, params)), nnx.State(running))
+
+
+# ---------------------------------------------------------------------------- the training
+
+
+def main() -> None:
+    """Read the settings, train, write the student."""
+    from ditta_jax.data.sources import stills
+    from ditta_jax.palette import distinct_colors
+
+    config, _ = from_command_line("ditta_jax.pretrain")
+    classes, palette = _classes(config)
+    palette = palette or distinct_colors(len(classes))
+    train = config.train
+    source = stills(config.data, train.split, train.paths, len(classes))
+    if len(source) == 0:
+        raise UserError("data: no labelled stills to train on")
+    folder = Path(config.output) / config.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with precision.policy(config):
+        student, step = fit(config, source, len(classes), folder)
+    source_note = {
+        "command": "python -m ditta_jax.pretrain",
+        "name": config.name,
+        "steps": step,
+        "seed": config.seed,
+        "train": train.to_dict(),
+        "data": config.data.to_dict(),
+    }
+    card = checkpoint.StudentCard(student.config, classes, palette, source_note)
+    checkpoint.save(folder / "student", student, card)
+    print(f"student written to {folder / 'student'}")
+
+
+def _classes(config: ConfigDict):
+    from ditta_jax.data.sources import data_classes
+
+    known = data_classes(config.data)
+    if any(config.classes):
+        return tuple(config.classes), config.palette if len(config.palette) > 1 else ()
+    if known is None:
+        raise UserError("classes: name the classes of the labels, e.g. classes=('road', 'sky')")
+    return known
+
+
+def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Student, int]:
+    """Train on `source` under `config.train`, going on from the last checkpoint in `folder`.
+
+    Args:
+        config: the whole configuration.
+        source: indexable, (frame UInt8["H W 3"], label UInt8["H W"]).
+        num_classes: C.
+        folder: for checkpoints and the log.
+
+    Returns:
+        the trained student and the number of steps.
+    """
+    from ditta_jax.data.augment import batches
+
+    train = config.train
+    student = _start(config, num_classes)
+    graph, params, norm = _split(student)
+    optimiser = make_optimiser(train)
+    state = TrainState(params, norm, optimiser.init(params), jnp.zeros((), jnp.int32))
+    with _Checkpoints(folder / "training", train.checkpoint_every) as checkpoints:
+        state = checkpoints.newest(state)
+        first = int(state.step)
+        log = _Log(folder / "training.jsonl", first, train)
+        key = jax.random.key(config.seed)
+        feed = batches(source, train.crop, train.batch_size, config.seed, first)
+        rates = (train.stochastic_depth, train.dropout)
+        for step in range(first, train.steps):
+            frames, labels = next(feed)
+            state, loss = train_step(
+                state, frames, labels, key, graph=graph, optimiser=optimiser, rates=rates
+            )
+            log.step(step + 1, loss)
+            checkpoints.keep(step + 1, state)
+        checkpoints.keep(train.steps, state, always=True)
+    score = validate(config, graph, state, num_classes)
+    if score is not None:
+        log.write({"step": int(state.step), "validation_mIoU": score})
+        print(f"validation mIoU {100 * score:.1f} on {train.validation_split}")
+    return _join(graph, state.params, state.norm), int(state.step)
+
+
+def _start(config: ConfigDict, num_classes: int) -> Student:
+    train = config.train
+    if train.initial_checkpoint:
+        return _continue_from(train.initial_checkpoint, num_classes, config.seed)
+    sizes = StudentConfig(
+        num_classes,
+        train.channels,
+        train.depths,
+        train.heads,
+        train.reductions,
+        embed_dim=train.embed_dim,
+    )
+    return new_student(sizes, config.seed)
+
+
+def _continue_from(path: str, num_classes: int, seed: int) -> Student:
+    """A trained student as a start; its classifier is fresh where the number of classes differs."""
+    import dataclasses
+
+    student, card = checkpoint.load(path)
+    if card.config.num_classes == num_classes:
+        return student
+    fresh = new_student(dataclasses.replace(card.config, num_classes=num_classes), seed)
+    weights = nnx.to_pure_dict(nnx.state(student))
+    weights["decoder"]["classifier"] = nnx.to_pure_dict(nnx.state(fresh))["decoder"]["classifier"]
+    return fill(fresh, weights)
+
+
+def validate(config: ConfigDict, graph, state: TrainState, num_classes: int) -> float | None:
+    """MIoU on the validation split; None where there is none (folders)."""
+    from ditta_jax.data.preprocess import to_input
+    from ditta_jax.data.sources import stills
+    from ditta_jax.metrics import VideoScores
+
+    split = config.train.validation_split
+    if config.data.kind != "tfds" or not split:
+        return None
+    scores = VideoScores(num_classes)
+    for frame, label in stills(config.data, split):
+        image = to_input(frame, config.input.scale, config.input.divisor)
+        prediction = np.asarray(predict(graph, state, image[None])[0])
+        if prediction.shape != label.shape:
+            import cv2
+
+            prediction = cv2.resize(prediction, label.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        scores.update(prediction, label)
+    return float(scores.finish().result()["mIoU"])
+
+
+class _Checkpoints:
+    """The newest two states of a training, through Orbax."""
+
+    def __init__(self, folder: Path, every: int):
+        import orbax.checkpoint as ocp
+
+        self._ocp = ocp
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True)
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._every = every
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def newest(self, like: TrainState) -> TrainState:
+        """The last state saved, or `like` where there is none."""
+        step = self._manager.latest_step()
+        if step is None:
+            return like
+        args = self._ocp.args.StandardRestore(like._asdict() | {"norm": like.norm._asdict()})
+        try:
+            found = self._manager.restore(step, args=args)
+        except (ValueError, KeyError) as error:
+            raise UserError(
+                f"{self._manager.directory}: a training with other settings; change `name` or "
+                "remove the folder"
+            ) from error
+        print(f"going on from step {step}")
+        return TrainState(**found | {"norm": NormStatistics(**found["norm"])})
+
+    def keep(self, step: int, state: TrainState, always: bool = False) -> None:
+        """Save every so many steps, and always at the end."""
+        due = step % self._every == 0 or always
+        if due and self._manager.latest_step() != step:
+            tree = state._asdict() | {"norm": state.norm._asdict()}
+            self._manager.save(step, args=self._ocp.args.StandardSave(tree))
+
+
+class _Log:
+    """Losses in `training.jsonl` and on the terminal, with an estimate of the time left."""
+
+    def __init__(self, file: Path, first: int, train: ConfigDict):
+        self._file, self._first, self._train = file, first, train
+        self._start = time.monotonic()
+        self._losses: list[Array] = []
+
+    def step(self, step: int, loss: Array) -> None:
+        """Note a loss; the device is asked for values only when a line is due."""
+        self._losses.append(loss)
+        if step % self._train.log_every and step != self._train.steps:
+            return
+        from ditta_jax.progress import duration
+
+        mean = float(jnp.stack(self._losses).mean())
+        self._losses = []
+        pace = (time.monotonic() - self._start) / (step - self._first)
+        left = duration(pace * (self._train.steps - step))
+        self.write({"step": step, "loss": mean, "seconds_per_step": pace})
+        print(f"step {step}/{self._train.steps}  loss {mean:.3f}  {left} left", flush=True)
+
+    def write(self, row: dict) -> None:
+        """Append one line."""
+        with open(self._file, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)

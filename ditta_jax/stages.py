@@ -1,0 +1,301 @@
+"""The stages of DiTTA on one video, between files and arrays: what `adapt.py` tells in order."""
+
+import functools
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float, PyTree, UInt8
+from ml_collections import ConfigDict
+
+from ditta_jax import adaptation, inference, precision
+from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, Network, WarmUp
+from ditta_jax.data.prefetch import inputs
+from ditta_jax.data.preprocess import input_size
+from ditta_jax.data.video import Video
+from ditta_jax.errors import UserError
+from ditta_jax.losses import IGNORE
+from ditta_jax.models.student import Student
+from ditta_jax.targets import FrameTarget, target, vote
+from ditta_jax.teacher_records import Masklets, Request, class_peaks
+
+CHUNK = 8  # frames per compiled call of stage D: hides dispatch, bounds what is in flight
+FRAME_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+OBJECT_BUCKETS = (4, 8, 16, 32, 64, 100, 128, 255)
+
+
+class Model(NamedTuple):
+    """A student taken apart for the stages.
+
+    Attributes:
+        graph: its structure.
+        encoder: frozen weights, in the dtype of computation.
+        network: decoder and fusion before adaptation.
+        compute: dtype of activations.
+    """
+
+    graph: nnx.GraphDef
+    encoder: nnx.State
+    network: Network
+    compute: str
+
+
+class FrozenWarmUp(NamedTuple):
+    """Stage A's result on the warm-up frames, in host and device memory.
+
+    Attributes:
+        features: per frame, the encoder's levels (with stochastic depth: the network's input).
+        labels: UInt8[np.ndarray, "T H W"], the frozen student's.
+        reliability: Float32[np.ndarray, "T H W"].
+        input_size: (Hi, Wi).
+        last: features of the last warm-up frame, which stage D starts from.
+    """
+
+    features: list[PyTree]
+    labels: UInt8[np.ndarray, "T H W"]
+    reliability: Float[np.ndarray, "T H W"]
+    input_size: tuple[int, int]
+    last: PyTree
+
+
+class Segmented(NamedTuple):
+    """One frame out of stage D: its index, the frame, and the label maps of both methods."""
+
+    index: int
+    frame: UInt8[np.ndarray, "H W 3"]
+    adapted: UInt8[np.ndarray, "H W"]
+    frozen: UInt8[np.ndarray, "H W"]
+
+
+def take_apart(student: Student, compute: str) -> Model:
+    """Split a student into what adapts and what does not, in the dtype of computation."""
+    network, graph, encoder = adaptation.split_student(student)
+    if compute == "float64":
+        network = precision.cast(network, compute)
+    return Model(graph, precision.cast(encoder, compute), network, compute)
+
+
+def warm_up_length(frames: int, percent: float) -> int:
+    """T_w = max(⌊T · percent / 100⌋, 1) (SPEC "Protocol")."""
+    return max(int(frames * percent / 100), 1)
+
+
+def first_scored(frames: int, percent: float) -> int:
+    """First frame of stage D: T_w, or 0 where all frames are both adapted on and scored."""
+    return 0 if percent >= 100 else warm_up_length(frames, percent)
+
+
+# ---------------------------------------------------------------------------- A: frozen student
+
+
+def label_warm_up(model: Model, video: Video, config: ConfigDict, advance) -> FrozenWarmUp:
+    """Stage A: encode the warm-up frames once, and label them with the frozen student."""
+    T = warm_up_length(len(video.frames), config.warmup.percent)
+    inner = input_size(video.size, config.input.scale, config.input.divisor)
+    features, labels, reliability = [], [], []
+    ahead = inputs(video.frames, config.input.scale, config.input.divisor, stop=T)
+    for _, _, image in ahead:
+        frame = jnp.asarray(image[None], model.compute)
+        levels = inference.encode(model.graph, model.encoder, model.network, frame)
+        plain = inference.label_plain(
+            model.graph, model.encoder, model.network, levels, video.size, inner
+        )
+        labels.append(np.asarray(plain.label[0]))
+        reliability.append(np.asarray(plain.reliability[0], np.float32))
+        last = jax.tree.map(lambda x: x[0], levels)
+        features.append(frame[0] if config.encoder.stochastic_depth > 0 else last)
+        advance()
+    return FrozenWarmUp(features, np.stack(labels), np.stack(reliability), inner, last)
+
+
+def request_of(video: Video, frozen: FrozenWarmUp, classes: int, config: ConfigDict) -> Request:
+    """What the teacher is told of a video: where each class is most reliable on each frame."""
+    T = len(frozen.labels)
+    peaks = tuple(
+        class_peaks(label, reliability)
+        for label, reliability in zip(frozen.labels, frozen.reliability, strict=True)
+    )
+    names = tuple(video.frames.frame_name(t) for t in range(T))
+    thresholds = (config.teacher.threshold_first, config.teacher.threshold_later)
+    return Request(
+        video.name, names, video.size, classes, peaks, thresholds, config.teacher.max_objects
+    )
+
+
+# ---------------------------------------------------------------------------- B: vote and labels
+
+
+def targets_of(
+    masklets: Masklets, frozen: FrozenWarmUp, classes: int, config: ConfigDict
+) -> list[FrameTarget | None]:
+    """Vote on the objects' classes and make each frame's labels (Eq. 4, 5)."""
+    result = vote(
+        masklets,
+        frozen.labels,
+        frozen.reliability,
+        classes,
+        masklets.pixels_per_class,
+        config.vote.area_power,
+        config.vote.frequency_power,
+    )
+    return [target(masklets.decode(t), result, label) for t, label in enumerate(frozen.labels)]
+
+
+# ---------------------------------------------------------------------------- C: adaptation
+
+
+def adapt_to(
+    model: Model,
+    frozen: FrozenWarmUp,
+    targets: Sequence[FrameTarget | None],
+    config: ConfigDict,
+    name: str = "",
+) -> tuple[Network, list[dict[str, float]]]:
+    """Stage C: adapt decoder and fusion to a video, from any targets.
+
+    Args:
+        model: the pre-trained student; not changed.
+        frozen: stage A's result.
+        targets: per warm-up frame, labels and object ids, from SAM2's masklets (`targets_of`) or
+            from elsewhere (`targets.labels_from_ids`); `None` skips a frame.
+        config: `tta`, `loss`, `encoder` and `seed` are read.
+        name: of the video; random numbers depend on it and the seed only.
+
+    Returns:
+        the adapted network, and one row of losses per step that was taken.
+    """
+    taken = [t for t, target in enumerate(targets) if target is not None]
+    if not taken:
+        return model.network, []
+    warm_up, objects = _pad_warm_up(frozen, targets, config)
+    key = jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(name.encode()))
+    state, losses = adaptation.adapt(
+        adaptation.new_state(model.network, objects, key),
+        model.graph,
+        model.encoder,
+        warm_up,
+        hyperparameters(config),
+        settings(config, frozen.input_size),
+        config.tta.iters,
+    )
+    return state.live, _loss_rows(losses, taken, len(warm_up.has_target), config.tta.iters)
+
+
+def hyperparameters(config: ConfigDict) -> Hyperparameters:
+    """The numbers of `config.tta` that a compiled adaptation takes as arguments."""
+    return Hyperparameters(**{name: config.tta[name] for name in Hyperparameters._fields})
+
+
+def settings(config: ConfigDict, inner: tuple[int, int]) -> AdaptationSettings:
+    """The settings that choose what is compiled.
+
+    Raises:
+        UserError: a value that does not exist.
+    """
+    for key, value, known in (
+        ("tta.train", config.tta.train, ("decoder", "classifier", "addon")),
+        ("loss.on", config.loss.on, ("probabilities", "logits")),
+    ):
+        if value not in known:
+            raise UserError(f"{key} must be one of {', '.join(known)}, not {value!r}")
+    return AdaptationSettings(
+        inner,
+        config.tta.train,
+        config.loss.on,
+        config.tta.dropout,
+        config.encoder.stochastic_depth,
+        config.loss.temperature,
+    )
+
+
+def _pad_warm_up(
+    frozen: FrozenWarmUp, targets: Sequence[FrameTarget | None], config: ConfigDict
+) -> tuple[WarmUp, int]:
+    """Stack a video's frames and targets, padded so that few shapes are ever compiled."""
+    T, objects = len(targets), max(int(t.object_ids.max()) for t in targets if t is not None)
+    length = max(bucket(T, FRAME_BUCKETS), config.tta.max_frame_bucket)
+    shape = (length, *frozen.labels.shape[1:])
+    labels = np.full(shape, IGNORE, np.uint8)
+    ids = np.zeros(shape, np.uint8 if objects <= 255 else np.int32)
+    for t, target in enumerate(targets):
+        if target is not None:
+            labels[t], ids[t] = target.label, target.object_ids
+    has_target = np.array([t < T and targets[t] is not None for t in range(length)])
+    features = [*frozen.features, *frozen.features[-1:] * (length - T)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *features)
+    return WarmUp(stacked, labels, ids, has_target), bucket(objects, OBJECT_BUCKETS)
+
+
+def bucket(n: int, sizes: Sequence[int]) -> int:
+    """The smallest of `sizes` that holds n; beyond the last, the next multiple of it."""
+    for size in sizes:
+        if n <= size:
+            return size
+    return -(-n // sizes[-1]) * sizes[-1]
+
+
+def _loss_rows(losses, taken: Sequence[int], length: int, iters: int) -> list[dict[str, float]]:
+    values = {name: np.asarray(column) for name, column in losses._asdict().items()}
+    return [
+        {"pass": i, "frame": t} | {n: float(v[i * length + t]) for n, v in values.items()}
+        for i in range(iters)
+        for t in taken
+    ]
+
+
+# ---------------------------------------------------------------------------- D: inference
+
+
+def segment_rest(
+    model: Model, adapted: Network, frozen: FrozenWarmUp, video: Video, config: ConfigDict
+) -> Iterator[Segmented]:
+    """Stage D: labels of the frames after the warm-up, in order, with the frozen student's beside.
+
+    Decoding and resizing run ahead in a thread, and a chunk's labels are fetched while the next
+    one is computed.
+    """
+    first = first_scored(len(video.frames), config.warmup.percent)
+    call = functools.partial(
+        inference.segment,
+        model.graph,
+        model.encoder,
+        adapted,
+        model.network,
+        size=video.size,
+        threshold=config.fusion.threshold,
+    )
+    carry = inference.previous_frame(
+        model.graph, model.encoder, adapted, frozen.last, exists=first > 0
+    )
+    waiting: tuple | None = None
+    ahead = inputs(video.frames, config.input.scale, config.input.divisor, start=first)
+    for chunk in _chunks(ahead):
+        images = np.stack([image for _, _, image in chunk])
+        images = np.pad(images, [(0, CHUNK - len(chunk)), (0, 0), (0, 0), (0, 0)], mode="edge")
+        carry, labels, frozen_labels = call(carry, jnp.asarray(images, model.compute))
+        if waiting:
+            yield from _fetch(*waiting)
+        waiting = (chunk, labels, frozen_labels)
+    if waiting:
+        yield from _fetch(*waiting)
+
+
+def _chunks(items) -> Iterator[list]:
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _fetch(chunk, labels, frozen_labels) -> Iterator[Segmented]:
+    labels, frozen_labels = np.asarray(labels), np.asarray(frozen_labels)
+    for place, (index, frame, _) in enumerate(chunk):
+        yield Segmented(index, frame, labels[place], frozen_labels[place])
