@@ -70,10 +70,11 @@ def test_standing_people_and_signs_are_not_dots():
 
 
 def test_frames_change_smoothly_and_things_move():
-    labels = [p.label for p in video((2, 1), 20, SMALL, severity=0)]
-    steps = [np.mean(a != b) for a, b in zip(labels, labels[1:], strict=False)]
-    assert max(steps) < 0.15  # no cuts, nothing large pops up
-    assert np.mean(labels[0] != labels[-1]) > 0.01
+    for seed in range(3):
+        labels = [p.label for p in video((2, seed), 15, SMALL, severity=0)]
+        steps = [np.mean(a != b) for a, b in zip(labels, labels[1:], strict=False)]
+        assert np.median(steps) < 0.1 and max(steps) < 0.3  # a cut changes more than half
+        assert np.mean(labels[0] != labels[-1]) > 0.01
 
 
 def test_stills_and_severity_zero_are_unshifted(monkeypatch):
