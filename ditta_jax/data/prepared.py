@@ -74,7 +74,8 @@ def _prepare(builder_class: Any, config: Any, folder: Path) -> Any:
         shutil.rmtree(place, ignore_errors=True)
         print(f"building the data set {builder.name} in {place} (once) ...", file=sys.stderr)
         start = time.monotonic()
-        tfds.disable_progress_bar()
+        if not sys.stderr.isatty():
+            tfds.disable_progress_bar()
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # the images are small: waiting for each other takes longer
         try:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ditta_jax.data.procedural.camera import make_path
 from ditta_jax.data.procedural.ground import make_ground
 from ditta_jax.data.procedural.render import Picture, render
-from ditta_jax.data.procedural.scene import make_path, make_scene
+from ditta_jax.data.procedural.scene import make_scene
 from ditta_jax.data.procedural.shift import NEUTRAL, SEVERITY, apply_shift, draw_shift
 
 SIZE = (192, 320)  # H, W

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ditta_jax.data.procedural.camera import Camera
 from ditta_jax.data.procedural.classes import (
     BUILDING,
     GRASS,
@@ -16,7 +17,7 @@ from ditta_jax.data.procedural.classes import (
     VEGETATION,
 )
 from ditta_jax.data.procedural.noise import SIDE, noise
-from ditta_jax.data.procedural.scene import Camera, Side, Street
+from ditta_jax.data.procedural.scene import Side, Street
 
 DISTANCE = 150.0  # depth of the skyline and of the sky, metres
 

@@ -11,16 +11,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ditta_jax.data.procedural.camera import Camera, CameraPath, camera_at
 from ditta_jax.data.procedural.ground import DISTANCE, Ground, paint_backdrop, paint_ground
-from ditta_jax.data.procedural.scene import (
-    Board,
-    Camera,
-    CameraPath,
-    Scene,
-    Vehicle,
-    Wall,
-    camera_at,
-)
+from ditta_jax.data.procedural.scene import Board, Scene, Vehicle, Wall
 from ditta_jax.data.procedural.texture import Texture
 
 _NEAR = 0.6  # metres; nearer parts of a wall are cut off
