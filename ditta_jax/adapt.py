@@ -73,17 +73,18 @@ def adapt_videos(config: ConfigDict) -> dict:
     from ditta_jax.progress import RunProgress
 
     work = open_work(config)
-    todo = [n for n in work.videos.names if work.run.load_finished(n) is None]
-    entries = ask_teacher(work, todo)
+    entries = ask_teacher(work)
     records = []
     with RunProgress(len(work.videos)) as progress:
         for index, name in enumerate(work.videos.names):
-            record = work.run.load_finished(name)
+            entry = entries[name]
+            record = work.run.load_finished(name, entry.name)
             if record is not None:
                 progress.skip(name)
             else:
                 with progress.video(name):
-                    record = adapt_video(work, work.videos[index], entries[name], progress)
+                    record = adapt_video(work, work.videos[index], entry, progress)
+                work.run.save_finished(record, entry.name)
             records.append(record)
     result = work.run.write_result(records)
     if result["methods"]:
@@ -129,26 +130,33 @@ def open_work(config: ConfigDict) -> Work:
 # ============================================================================ A, B for all videos
 
 
-def ask_teacher(work: Work, names: list[str]) -> dict[str, Path]:
-    """Write the requests of all videos, then have one teacher process answer what is missing."""
+def ask_teacher(work: Work) -> dict[str, Path]:
+    """Write the requests of all videos, then have one teacher process answer what is missing.
+
+    Returns:
+        each video's entry in the cache; its name is a key of the video's warm-up.
+    """
     from ditta_jax import stages
     from ditta_jax.progress import RunProgress
     from ditta_jax.teacher_cache import write_request
     from ditta_jax.teacher_process import run_teacher
 
     entries = {}
-    with RunProgress(len(names)) as progress:
-        for name in names:
+    with RunProgress(len(work.videos)) as progress:
+        for index, name in enumerate(work.videos.names):
             with progress.video(name), progress.stage("A: prompts for the teacher") as advance:
-                video = work.videos[work.videos.names.index(name)]
+                video = work.videos[index]
                 frozen = stages.label_warm_up(work.model, video, work.config, advance)
                 request = stages.request_of(video, frozen, len(work.classes), work.config)
                 entries[name] = write_request(work.cache, request, video.frames)
-    with RunProgress(len(names)) as progress:
+    with RunProgress(len(work.videos)) as progress:
 
         def on_progress(event):
-            if event.get("event") == "video":
-                progress.skip(event["video"])
+            if event["event"] == "start":
+                progress.say(f"B: the teacher tracks objects in {event['total']} videos")
+            elif event["event"] == "video":
+                took = f"{event['objects']} objects in {event['seconds']:.1f} s"
+                progress.skip(event["video"], took)
 
         run_teacher(work.cache, work.config.teacher, list(entries.values()), on_progress)
     return entries
@@ -159,7 +167,7 @@ def ask_teacher(work: Work, names: list[str]) -> dict[str, Path]:
 
 def adapt_video(work: Work, video, entry: Path, progress):
     """Adapt to one video and segment the rest of it; returns its record."""
-    from ditta_jax import stages
+    from ditta_jax import stages, tensorboard
     from ditta_jax.metrics import VideoScores
     from ditta_jax.video_record import VideoRecord
 
@@ -182,6 +190,8 @@ def adapt_video(work: Work, video, entry: Path, progress):
     with clock(seconds, "C"), progress.stage("C: adaptation"):
         adapted, rows = stages.adapt_to(work.model, frozen, targets, config, video.name)
         work.run.append_losses(video.name, rows)
+        if config.report.tensorboard:
+            tensorboard.write_losses(work.run.path / "tensorboard", video.name, rows)
 
     # ------------------------------------------------------------------ D: inference, metrics
     scores = {}
@@ -196,7 +206,7 @@ def adapt_video(work: Work, video, entry: Path, progress):
         "targets": sum(t is not None for t in targets),
         "teacher_seconds": masklets.provenance.get("seconds"),
     }
-    record = VideoRecord(
+    return VideoRecord(
         name=video.name,
         size=video.size,
         frames=T,
@@ -206,8 +216,6 @@ def adapt_video(work: Work, video, entry: Path, progress):
         scores={method: total.finish() for method, total in scores.items()},
         details=details,
     )
-    work.run.save_finished(record)
-    return record
 
 
 def teacher_answer(work: Work, entry: Path):
