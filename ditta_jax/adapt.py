@@ -14,12 +14,17 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ml_collections import ConfigDict
 
 from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
+
+if TYPE_CHECKING:  # the settings are read before these, and what they import, are loaded
+    from ditta_jax import stages
+    from ditta_jax.data.sources import Videos
+    from ditta_jax.run_folder import RunFolder
 
 
 def main() -> None:
@@ -59,11 +64,11 @@ class Work(NamedTuple):
     """
 
     config: ConfigDict
-    model: "stages.Model"  # noqa: F821
-    videos: "Videos"  # noqa: F821
+    model: "stages.Model"
+    videos: "Videos"
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
-    run: "RunFolder"  # noqa: F821
+    run: "RunFolder"
     cache: Path
 
 
@@ -136,7 +141,7 @@ def ask_teacher(work: Work) -> dict[str, Path]:
     Returns:
         each video's entry in the cache; its name is a key of the video's warm-up.
     """
-    from ditta_jax import stages
+    from ditta_jax import ground_truth_teacher, stages
     from ditta_jax.progress import RunProgress
     from ditta_jax.teacher_cache import write_request
     from ditta_jax.teacher_process import run_teacher
@@ -149,6 +154,8 @@ def ask_teacher(work: Work) -> dict[str, Path]:
                 frozen = stages.label_warm_up(work.model, video, work.config, advance)
                 request = stages.request_of(video, frozen, len(work.classes), work.config)
                 entries[name] = write_request(work.cache, request, video.frames)
+    if work.config.teacher.config == ground_truth_teacher.NAME:
+        return entries
     with RunProgress(len(work.videos)) as progress:
 
         def on_progress(event):
@@ -171,7 +178,8 @@ def adapt_video(work: Work, video, entry: Path, progress):
     from ditta_jax.metrics import VideoScores
     from ditta_jax.video_record import VideoRecord
 
-    config, seconds = work.config, {}
+    config = work.config
+    seconds: dict[str, float] = {}
     T = len(video.frames)
     first = stages.first_scored(T, config.warmup.percent)
     if first >= T:
@@ -183,7 +191,7 @@ def adapt_video(work: Work, video, entry: Path, progress):
 
     # ------------------------------------------------------------------ B: masklets, vote, labels
     with clock(seconds, "B"), progress.stage("B: vote on the teacher's masks"):
-        masklets = teacher_answer(work, entry)
+        masklets = teacher_answer(work, video, entry)
         targets = stages.targets_of(masklets, frozen, len(work.classes), config)
 
     # ------------------------------------------------------------------ C: adaptation
@@ -218,11 +226,14 @@ def adapt_video(work: Work, video, entry: Path, progress):
     )
 
 
-def teacher_answer(work: Work, entry: Path):
+def teacher_answer(work: Work, video, entry: Path):
     """The masklets of a request that the teacher has answered."""
-    from ditta_jax.teacher_cache import read_masklets, teacher_key
+    from ditta_jax import ground_truth_teacher
+    from ditta_jax.teacher_cache import read_entry, read_masklets, teacher_key
     from ditta_jax.teacher_process import teacher_identity
 
+    if work.config.teacher.config == ground_truth_teacher.NAME:
+        return ground_truth_teacher.ground_truth_masklets(video, read_entry(entry).request)
     masklets = read_masklets(entry, teacher_key(teacher_identity(work.config.teacher)))
     if masklets is None:
         raise UserError(f"{entry}: its masklets cannot be used; run the same command again")
