@@ -1,4 +1,6 @@
-"""Turn an image segmentation model into a video one: python -m ditta_jax.adapt --config FILE
+"""Turn an image segmentation model into a video one.
+
+    python -m ditta_jax.adapt --config FILE
 
 Warm-up then freeze, for every video on its own (DiTTA, CVPR 2026):
 
@@ -46,7 +48,7 @@ def keep_compiled_programs() -> None:
     import jax
 
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ditta_jax" / "jax"
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache))
 
 

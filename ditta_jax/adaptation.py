@@ -21,6 +21,7 @@ from ditta_jax.models.student import Student
 
 NORM_MOMENTUM = 0.1  # torch's: running ← 0.9 running + 0.1 batch
 
+
 class AdaptationSettings(NamedTuple):
     """Constants of a compiled adaptation: they choose what is computed.
 
@@ -97,7 +98,7 @@ class AdamState(NamedTuple):
 
     first: PyTree
     second: PyTree
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
 
 
 class AdaptationState(NamedTuple):
@@ -124,9 +125,9 @@ class StepLosses(NamedTuple):
 
 def split_student(student: Student) -> tuple[Network, nnx.GraphDef, nnx.State]:
     """Take apart what adapts, how it is put together again, and the frozen encoder."""
-    graph, encoder, params, norm = nnx.split(
-        student, nnx.filterlib.PathContains("encoder"), nnx.Param, nnx.BatchStat
-    )
+    in_encoder = nnx.filterlib.PathContains("encoder")
+    graph, *states = nnx.split(student, in_encoder, nnx.Param, nnx.BatchStat)
+    encoder, params, norm = states
     tree = nnx.to_pure_dict(params)
     running = nnx.to_pure_dict(norm)["decoder"]["norm"]
     return Network(tree, NormStatistics(running["mean"], running["var"])), graph, encoder
@@ -135,10 +136,8 @@ def split_student(student: Student) -> tuple[Network, nnx.GraphDef, nnx.State]:
 def join_student(graph: nnx.GraphDef, encoder: nnx.State, network: Network) -> Student:
     """The inverse of `split_student`."""
     params = nnx.State(jax.tree.map(nnx.Param, network.params))
-    running = nnx.State(
-        {"decoder": {"norm": jax.tree.map(nnx.BatchStat, network.norm._asdict())}}
-    )
-    return nnx.merge(graph, encoder, params, running)
+    running = {"decoder": {"norm": jax.tree.map(nnx.BatchStat, network.norm._asdict())}}
+    return nnx.merge(graph, encoder, params, nnx.State(running))
 
 
 # ---------------------------------------------------------------------------- the whole scan
@@ -327,7 +326,7 @@ def _adamw(gradient, states, params, active, hyper: Hyperparameters, train: str)
             optax.add_decayed_weights(hyper.weight_decay),
             optax.scale(-1.0),
         )
-        inner = optax.ScaleByAdamState(state.count, state.first, state.second)
+        inner = optax.ScaleByAdamState(state.steps, state.first, state.second)
         updates, (inner, *_) = optimiser.update(
             gradients[name], (inner, optax.EmptyState(), optax.EmptyState()), value
         )

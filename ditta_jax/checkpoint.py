@@ -1,7 +1,7 @@
 """Students on disk: an Orbax folder with the weights, and `student.json` that says what they are.
 
-    <checkpoint>/student.json    format, architecture, class names, palette, where it came from
-    <checkpoint>/weights/…       Orbax (OCDBT)
+<checkpoint>/student.json    format, architecture, class names, palette, where it came from
+<checkpoint>/weights/…       Orbax (OCDBT)
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from flax import nnx
@@ -98,7 +98,9 @@ def read_card(path: Path) -> StudentCard:
         text = json.loads(file.read_text())
         if text["format"] != FORMAT:
             raise KeyError("format")
-        sizes = {k: tuple(v) if isinstance(v, list) else v for k, v in text["config"].items()}
+        sizes: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in text["config"].items()
+        }
         palette = tuple(tuple(color) for color in text["palette"])
         config = StudentConfig(**sizes)
     except (OSError, ValueError, KeyError, TypeError) as error:

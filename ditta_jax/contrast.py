@@ -1,5 +1,6 @@
-"""Contrastive loss against object prototypes (Eq. 6, 7) at source resolution, from
-low-resolution projections: nothing of D channels is ever upsampled.
+"""Contrastive loss against object prototypes (Eq. 6, 7), from low-resolution projections.
+
+It is taken at source resolution, but nothing of D channels is ever upsampled.
 
 With Up the bilinear resizing h×w → H×W and unit vectors u:
     ⟨Up(u), proto⟩ = Up(⟨u, proto⟩)                          (`similarities`)
@@ -40,9 +41,7 @@ def normalise(x: Float[Array, "*b D"]) -> Float[Array, "*b D"]:
     return x * jax.lax.rsqrt(safe)
 
 
-def upsampled_norm(
-    u: Float[Array, "h w D"], size: tuple[int, int]
-) -> Float[Array, "H W"]:
+def upsampled_norm(u: Float[Array, "h w D"], size: tuple[int, int]) -> Float[Array, "H W"]:
     """‖Up(u)‖ without Up(u), from differences of neighbours.
 
     For weights that sum to 1, ‖Σ w_i u_i‖² = Σ w_i ‖u_i‖² − Σ_{i<j} w_i w_j ‖u_i − u_j‖². The
@@ -106,18 +105,18 @@ def object_prototypes(
     Returns:
         the new memory, and which objects the frame shows.
     """
-    size = object_ids.shape
+    H, W = object_ids.shape
     O = memory.seen.shape[0]
     ids = jnp.arange(1, O + 1, dtype=object_ids.dtype)
-    weight = reliability / upsampled_norm(u, size)
-    blocks = row_blocks((u.shape[0], size[0]), size[1], O)
+    weight = reliability / upsampled_norm(u, (H, W))
+    blocks = row_blocks((u.shape[0], H), W, O)
 
     def masked(weight, object_ids):
         return jnp.where(object_ids[..., None] == ids, weight[..., None], 0.0)
 
     columns = transpose_rows(masked, blocks, u.shape[0], weight, object_ids)
     spread = jax.linear_transpose(
-        lambda x: resize_columns(x, u.shape[1], size[1]),
+        lambda x: resize_columns(x, u.shape[1], W),
         jax.ShapeDtypeStruct((*u.shape[:2], O), u.dtype),
     )(columns)[0]
     sums = jnp.einsum("hwo,hwd->od", spread, u)

@@ -1,5 +1,6 @@
-"""Distillation loss (Eq. 5, 8) and reliability (Eq. 2) at source resolution, from low-resolution
-logits, without [C, H, W] maps.
+"""Distillation loss (Eq. 5, 8) and reliability (Eq. 2) at source resolution.
+
+Both come from low-resolution logits, without [C, H, W] maps.
 """
 
 import jax

@@ -1,4 +1,6 @@
-"""Train a student on labelled stills: python -m ditta_jax.pretrain --config configs/pretrain_demo.py
+"""Train a student on labelled stills.
+
+    python -m ditta_jax.pretrain --config configs/pretrain_demo.py
 
 Encoder, decoder and classifier learn by cross entropy; the projection head and the temporal fusion
 keep their fresh weights, as DiTTA starts them. An interrupted training goes on where its last
@@ -79,7 +81,7 @@ def loss_and_norm(
     f = student.decoder.embed(fused, batch)
     keep = channel_dropout(dropout_key, len(frames), f.shape[-1], dropout)
     z = student.decoder.classify(f, keep).astype(jnp.float32)
-    z = bilinear(z, labels.shape[1:])
+    z = bilinear(z, (labels.shape[1], labels.shape[2]))
     valid = labels != IGNORE
     losses = optax.softmax_cross_entropy_with_integer_labels(z, jnp.where(valid, labels, 0))
     return (losses * valid).sum() / jnp.maximum(valid.sum(), 1), remembered
@@ -114,7 +116,8 @@ def predict(graph: nnx.GraphDef, state: TrainState, frames) -> UInt8[Array, "b H
 
 
 def _split(student: Student) -> tuple[nnx.GraphDef, PyTree, NormStatistics]:
-    graph, params, norm = nnx.split(student, nnx.Param, nnx.BatchStat)
+    graph, *states = nnx.split(student, nnx.Param, nnx.BatchStat)
+    params, norm = states
     running = nnx.to_pure_dict(norm)["decoder"]["norm"]
     return graph, nnx.to_pure_dict(params), NormStatistics(running["mean"], running["var"])
 

@@ -25,7 +25,7 @@ from ditta_jax.teacher_records import Masklets, Request, class_peaks
 
 CHUNK = 8  # frames per compiled call of stage D: hides dispatch, bounds what is in flight
 FRAME_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-OBJECT_BUCKETS = (4, 8, 16, 32, 64, 100, 128, 255)
+OBJECT_BUCKETS = (16, 32, 64, 128, 255)
 
 
 class Model(NamedTuple):
@@ -65,7 +65,7 @@ class FrozenWarmUp(NamedTuple):
 class Segmented(NamedTuple):
     """One frame out of stage D: its index, the frame, and the label maps of both methods."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # mypy: a tuple has a method of that name
     frame: UInt8[np.ndarray, "H W 3"]
     adapted: UInt8[np.ndarray, "H W"]
     frozen: UInt8[np.ndarray, "H W"]
@@ -221,13 +221,14 @@ def _pad_warm_up(
     shape = (length, *frozen.labels.shape[1:])
     labels = np.full(shape, IGNORE, np.uint8)
     ids = np.zeros(shape, np.uint8 if objects <= 255 else np.int32)
-    for t, target in enumerate(targets):
-        if target is not None:
-            labels[t], ids[t] = target.label, target.object_ids
+    for t, made in enumerate(targets):
+        if made is not None:
+            labels[t], ids[t] = made.label, made.object_ids
     has_target = np.array([t < T and targets[t] is not None for t in range(length)])
     features = [*frozen.features, *frozen.features[-1:] * (length - T)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *features)
-    return WarmUp(stacked, labels, ids, has_target), bucket(objects, OBJECT_BUCKETS)
+    warm_up = WarmUp(stacked, jnp.asarray(labels), jnp.asarray(ids), jnp.asarray(has_target))
+    return warm_up, bucket(objects, OBJECT_BUCKETS)
 
 
 def bucket(n: int, sizes: Sequence[int]) -> int:

@@ -52,11 +52,12 @@ class Decoder(nnx.Module):
         conv(cat_i Up(L_i x_i + b_i)) = Σ_i Up(x_i (L_i F_i)) + Σ_i b_i F_i, with F_i the rows of
         the kernel for level i. So each level takes one product c_i → D at its own resolution.
         """
-        size = features[0].shape[1:3]
+        size = (features[0].shape[1], features[0].shape[2])
         dtype = features[0].dtype
         levels = len(features)
         kernels = jnp.split(self.fuse.kernel[...], levels)  # order of concatenation: 4 3 2 1
-        total, bias = 0.0, 0.0
+        total: Array | float = 0.0
+        bias: Array | float = 0.0
         for level, fuse in zip(range(levels, 0, -1), kernels, strict=True):
             linear = getattr(self, f"linear_{level}")
             folded = linear.kernel[...] @ fuse
@@ -81,9 +82,7 @@ class Decoder(nnx.Module):
         """Logits z; `keep` is the channel dropout's factor per frame and channel."""
         if keep is not None:
             f = f * keep[:, None, None].astype(f.dtype)
-        return f @ self.classifier.kernel[...].astype(f.dtype) + self.classifier.bias[...].astype(
-            f.dtype
-        )
+        return _affine(self.classifier, f)
 
     def project(self, f: Float[Array, "*b h w D"]) -> Float[Array, "*b h w D"]:
         """Projection u for the contrastive loss; takes f without dropout."""
@@ -107,20 +106,23 @@ class Mlp(nnx.Module):
     def __init__(self, sizes: tuple[int, ...], rngs: nnx.Rngs):
         """Build one layer between each two `sizes`."""
         self.layers = nnx.List(
-            [
-                nnx.Linear(i, o, rngs=rngs)
-                for i, o in zip(sizes[:-1], sizes[1:], strict=True)
-            ]
+            [nnx.Linear(i, o, rngs=rngs) for i, o in zip(sizes[:-1], sizes[1:], strict=True)]
         )
 
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
         """Apply the layers."""
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
-            x = x @ layer.kernel[...].astype(x.dtype) + layer.bias[...].astype(x.dtype)
+            x = _affine(layer, x)
             if index < last:
                 x = jax.nn.relu(x)
         return x
+
+
+def _affine(layer: nnx.Linear, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
+    """A linear layer in the dtype of its input."""
+    assert layer.bias is not None
+    return x @ layer.kernel[...].astype(x.dtype) + layer.bias[...].astype(x.dtype)
 
 
 def clip_statistics(
@@ -145,4 +147,3 @@ def channel_dropout(
 ) -> Float[Array, "b D"]:
     """Factors of channel dropout: 0 with probability `rate`, else 1/(1 − rate), per frame."""
     return jax.random.bernoulli(key, 1.0 - rate, (frames, channels)) / (1.0 - rate)
-

@@ -26,7 +26,7 @@ def fresh_leaf(
     name = "/".join(map(str, path))
     words = np.frombuffer(hashlib.sha256(f"{seed}/{name}".encode()).digest(), np.uint32)
     generator = np.random.default_rng(words)
-    kind = path[-1]
+    kind = str(path[-1])
     if kind in ("scale", "var"):
         value = np.ones(shape)
     elif kind == "mean" or "norm" in str(path[-2]):

@@ -170,7 +170,9 @@ class MixFeedForward(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """The feed-forward branch of a block."""
-        x = depthwise_3x3(self.fc1(x), self.dwconv.kernel[...], self.dwconv.bias[...])
+        kernel, bias = self.dwconv.kernel, self.dwconv.bias
+        assert bias is not None
+        x = depthwise_3x3(self.fc1(x), kernel[...], bias[...])
         return self.fc2(jax.nn.gelu(x, approximate=False))
 
 
@@ -190,4 +192,3 @@ def depthwise_3x3(
         for dx in range(3):
             total = total + padded[:, dy : dy + h, dx : dx + w] * kernel[dy, dx, 0]
     return total
-

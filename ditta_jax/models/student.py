@@ -28,6 +28,7 @@ def new_student(config: StudentConfig, seed: int = 0) -> Student:
     """A student with fresh weights, a function of `config` and `seed`."""
     student = abstract_student(config)
     leaves = nnx.to_flat_state(nnx.state(student))
+    shapes: dict[tuple, tuple[int, ...]]
     shapes = {path: variable.get_value().shape for path, variable in leaves}
     fresh = {}
     for path, shape in shapes.items():
