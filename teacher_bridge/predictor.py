@@ -125,7 +125,7 @@ class Sam2Tracker:
             predictor.image_size,
             predictor.device,
         )
-        with self._precision():
+        with mixed_precision(self._predictor.device, self._dtype):
             self._state = predictor.start(frames)
 
     def reset(self) -> None:
@@ -148,7 +148,7 @@ class Sam2Tracker:
 
     def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
         """Returns the masks on a frame (logits > 0), tracking there from the frame before."""
-        with self._precision():
+        with mixed_precision(self._predictor.device, self._dtype):
             for action in self._pending:
                 action()
             self._pending = []
@@ -163,12 +163,14 @@ class Sam2Tracker:
         self._walk = None
         self._pending.append(prompt)
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        import torch
 
-        if self._dtype == "bfloat16":
-            return torch.autocast(self._predictor.device.type, torch.bfloat16)
-        return nullcontext()
+def mixed_precision(device: torch.device, dtype: str) -> AbstractContextManager[Any]:
+    """Returns the context in which a predictor is to be called for this dtype."""
+    import torch
+
+    if dtype == "bfloat16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
 
 
 def _require_packages() -> None:

@@ -58,8 +58,9 @@ class Sam2Teacher:
             if isinstance(error, RuntimeError) and "out of memory" not in str(error):
                 raise
             raise UserError(
-                f"{entry.folder}: out of memory on {device}; use --dtype bfloat16, a smaller"
-                " SAM 2 or --device cpu"
+                f"{entry.folder}: out of memory on {device}; use --dtype bfloat16, a smaller SAM 2"
+                " or --device cpu; where JAX holds the same GPU, start it with"
+                " XLA_PYTHON_CLIENT_PREALLOCATE=false"
             ) from None
 
 

@@ -10,56 +10,11 @@ pytest.importorskip("sam2")
 
 from sam2.sam2_video_predictor import SAM2VideoPredictor  # noqa: E402
 
+from teacher_bridge.benchmark import EncodedFrames, PackageTracker  # noqa: E402
 from teacher_bridge.predictor import Sam2Tracker  # noqa: E402
-from teacher_bridge.tracker import FrameMasks  # noqa: E402
 from teacher_bridge.tracks import find_masklets  # noqa: E402
 from teacher_bridge.video_predictor import connected_components  # noqa: E402
 from tests.teacher_bridge.scenes import moving_squares  # noqa: E402
-
-
-class PackageTracker:
-    """The `sam2` package used as its notebook does: reset, prompt, propagate one frame."""
-
-    def __init__(self, predictor, folder):
-        self.predictor = predictor
-        self.state = predictor.init_state(str(folder))
-        self.prompted = None
-
-    def reset(self):
-        self.predictor.reset_state(self.state)
-
-    def click(self, frame, object_id, y, x):
-        points = np.array([[x, y]], np.float32)
-        self.predictor.add_new_points_or_box(
-            self.state, frame, object_id, points=points, labels=np.array([1], np.int32)
-        )
-        self.prompted = frame
-
-    def mask(self, frame, object_id, mask):
-        self.predictor.add_new_mask(self.state, frame, object_id, mask)
-
-    def propagate(self, frame, *, reverse=False):
-        before = frame + 1 if reverse else frame - 1
-        start = frame if self.prompted == frame else before
-        self.prompted = None
-        for found, ids, logits in self.predictor.propagate_in_video(
-            self.state, start_frame_idx=start, max_frame_num_to_track=1, reverse=reverse
-        ):
-            if found == frame:
-                return FrameMasks(tuple(ids), (logits[:, 0] > 0).numpy())
-        raise AssertionError(f"frame {frame} was not visited")
-
-
-class CountedEncoder:
-    """Counts the frames that a predictor encodes."""
-
-    def __init__(self, predictor):
-        self.count, self.forward = 0, predictor.forward_image
-        predictor.forward_image = self
-
-    def __call__(self, image):
-        self.count += len(image)
-        return self.forward(image)
 
 
 @pytest.fixture
@@ -99,14 +54,14 @@ def test_search_finds_what_the_plain_package_finds(short_memory, squares_entry, 
 
 
 def test_each_frame_is_encoded_once(predictor, squares_entry):
-    encoder = CountedEncoder(predictor)
+    encoder = EncodedFrames(predictor)
     find_masklets(Sam2Tracker(predictor, squares_entry), squares_entry.request)
     assert encoder.count == 6
 
 
 def test_features_are_bounded_and_the_result_is_not_changed_by_that(predictor, squares_entry):
     expected = find_masklets(Sam2Tracker(predictor, squares_entry), squares_entry.request)
-    encoder = CountedEncoder(predictor)
+    encoder = EncodedFrames(predictor)
     predictor.feature_bytes = 1
     tracker = Sam2Tracker(predictor, squares_entry)
     assert find_masklets(tracker, squares_entry.request).frames == expected.frames
