@@ -121,10 +121,9 @@ def check(config: ConfigDict, schema: ConfigDict, where: str, prefix: str = "") 
             if not isinstance(value, ConfigDict):
                 raise UserError(f"{where}: '{name}' is a section, not {value!r}")
             check(value, like, where, name + ".")
-        elif type(value) is not type(like):
+        elif not _same_kind(value, like):
             raise UserError(
-                f"{where}: '{name}' must be {type(like).__name__}, not {type(value).__name__} "
-                f"({value!r})"
+                f"{where}: '{name}' must be {_kind(like)}, not {_kind(value)} ({value!r})"
             )
     for key in schema:
         if key not in config:
@@ -160,10 +159,13 @@ def from_command_line(
         config = values.config
         if config is not None:
             check(config, default_config(), where="--config")  # also raises what loading raised
+    except UserError:
+        raise
     except (flags.Error, LookupError, AttributeError, TypeError, ValueError, OSError) as error:
         raise UserError(f"python -m {program}: {_one_line(error)}") from error
-    except (SyntaxError, ImportError) as error:
-        raise UserError(f"--config: the file does not load: {_one_line(error)}") from error
+    except Exception as error:  # the file is a program and can fail in any way
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        raise UserError(f"--config: the file does not load: {reason}") from error
     if rest:
         raise UserError(f"python -m {program}: do not know what to do with {' '.join(rest)!r}")
     if config is None:
@@ -171,11 +173,37 @@ def from_command_line(
     return config.lock(), {name: getattr(values, name) for name in options or {}}
 
 
+def _same_kind(value, like) -> bool:
+    """Whether a value has the type of the schema's; members of tuples that of its first one."""
+    if type(value) is not type(like):
+        return False
+    if isinstance(like, tuple):
+        return all(_same_kind(member, like[0]) for member in value)
+    return True
+
+
+def _kind(value) -> str:
+    if isinstance(value, tuple) and value:
+        kinds = sorted({_kind(member) for member in value})
+        return f"tuple of {' and '.join(kinds)}"
+    return type(value).__name__
+
+
 def _known(schema: ConfigDict) -> str:
     return ", ".join(sorted(schema))
 
 
 def _one_line(error: Exception) -> str:
-    """The error as one line, without the quotes that `KeyError` puts around its message."""
-    text = str(error.args[0]) if isinstance(error, LookupError) and error.args else str(error)
-    return " ".join(text.replace("\\n", " ").split())
+    """The error as one line: of a traceback within it, what it says last."""
+    text = str(error)
+    inner = error.args[0] if error.args and isinstance(error.args[0], KeyError) else error
+    if isinstance(inner, KeyError) and inner.args:
+        text = f"unknown setting {inner.args[0]}"
+    elif isinstance(error, OSError):
+        text = text.strip().splitlines()[-1]  # before it: every place that was searched
+    before, traceback, lines = text.partition("Traceback (most recent call last):")
+    if traceback:
+        after = lines.rpartition("Traceback (most recent call last):")[2].splitlines()
+        said = [line for line in after if line and not line.startswith(" ")]
+        text = " ".join([before, *said])
+    return " ".join(text.split())
