@@ -62,7 +62,7 @@ RECIPES = {
 
 class _LocalInfo(tfds.core.DatasetInfo):
     def initialize_from_bucket(self) -> None:
-        """Nothing: TFDS would ask the network, and leave a folder in /tmp at every opening."""
+        """Nothing: TFDS would ask the network, and leave a temporary folder at every opening."""
 
 
 class ProceduralDrive(tfds.core.GeneratorBasedBuilder):
