@@ -38,7 +38,7 @@ def normalise(x: Float[Array, "*b D"]) -> Float[Array, "*b D"]:
     """x / max(‖x‖, 1e-12) over the last axis, with a gradient at 0."""
     squared = (x * x).sum(-1, keepdims=True)
     safe = jnp.maximum(squared, NORM_FLOOR**2)
-    return x * jax.lax.rsqrt(safe)
+    return x / jnp.sqrt(safe)
 
 
 def upsampled_norm(u: Float[Array, "h w D"], size: tuple[int, int]) -> Float[Array, "H W"]:
@@ -119,7 +119,11 @@ def object_prototypes(
         lambda x: resize_columns(x, u.shape[1], W),
         jax.ShapeDtypeStruct((*u.shape[:2], O), u.dtype),
     )(columns)[0]
-    sums = jnp.einsum("hwo,hwd->od", spread, u)
+    # Σ a ū = (Σ a) c + Σ a (ū − c): where features are nearly parallel the second sum about their
+    # mean c is small, and so is its rounding.
+    centre = u.mean((0, 1))
+    sums = spread.sum((0, 1))[:, None] * centre
+    sums += jnp.einsum("hwo,hwd->od", spread, u - centre)
     pixels = jax.lax.map(lambda row: (row[:, None] == ids).sum(0), object_ids).sum(0)
     present = pixels > 0
     fresh = normalise(sums / jnp.maximum(pixels, 1)[:, None].astype(u.dtype))
@@ -150,11 +154,19 @@ def contrastive_loss(
     """
     H, W = object_ids.shape
     O = present.shape[0]
+    # On a frame without objects no pixel counts, but all-absent similarities would still reach the
+    # gradient: at -1e30 one rounding is enough for exp to overflow, and 0 · inf is not 0.
+    present = present | ~present.any()
+    # On a frame without objects no pixel counts, but all-absent similarities would still reach the
+    # gradient: at -1e30 one rounding is enough for exp to overflow, and 0 · inf is not 0.
+    present = present | ~present.any()
     u = normalise(u)
     inverse = 1.0 / (upsampled_norm(u, (H, W)) * temperature)
     columns = resize_columns(similarities(u, prototypes, present), u.shape[1], W)
     blocks = row_blocks((u.shape[0], H), W, O)
-    return sum_over_rows(_own_object_loss, columns, blocks, inverse, object_ids) / (H * W)
+    above_chance = sum_over_rows(_own_object_loss, columns, blocks, inverse, object_ids)
+    chance = jnp.log(present.sum().astype(u.dtype)) * (object_ids > 0).sum().astype(u.dtype)
+    return (above_chance + chance) / (H * W)
 
 
 def similarities(
@@ -171,8 +183,11 @@ def similarities(
 
 
 def _own_object_loss(similarity, inverse, object_ids):
+    """Loss minus its value log n for n equal similarities: small, so precise, where they are."""
     scaled = similarity * inverse[..., None]
+    n = (similarity > 0.5 * ABSENT).sum(-1).astype(scaled.dtype)
+    highest = jax.lax.stop_gradient(scaled.max(-1))
+    mean = jnp.exp(scaled - highest[..., None]).sum(-1) / n
     ids = jnp.arange(1, similarity.shape[-1] + 1, dtype=object_ids.dtype)
     own = jnp.where(object_ids[..., None] == ids, scaled, 0.0).sum(-1)
-    loss = jax.nn.logsumexp(scaled, axis=-1) - own
-    return jnp.where(object_ids > 0, loss, 0.0).sum()
+    return jnp.where(object_ids > 0, jnp.log(mean) + highest - own, 0.0).sum()

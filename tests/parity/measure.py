@@ -44,23 +44,33 @@ class Comparison:
     def single_precision_errors(self, stage: str) -> dict[str, tuple[float, float]]:
         """Per quantity, the float32 error of ours and of the twin against the twin's float64.
 
-        Errors are relative root mean squares, over all scenes together. Gradients and updated
-        weights count as one quantity each, without the parameters that have no gradient.
+        Errors are relative root mean squares over all scenes. Losses and gradients of all
+        parameters count as one quantity each, every loss and parameter relative to itself; the
+        weights after the step count as one vector.
         """
-        sums: dict[str, np.ndarray] = {}
+        squares: dict[str, list[np.ndarray]] = {}
         for index in range(len(self.scenes)):
             exact = self.results(stage, "twin", "float64", index)
-            for name, value in exact.items():
-                if name.split("/")[-1] in NO_GRADIENT or value.dtype.kind in "iu":
-                    continue
-                group = name.split("/")[0] if stage.startswith("step") else name
-                term = [
-                    square_error(self.results(stage, program, "float32", index)[name], value)
-                    for program in ("ours", "twin")
-                ]
-                total = sums.setdefault(group, np.zeros(2))
-                total += np.array(term) / max(square_error(value, 0.0), np.finfo(float).tiny)
-        return {name: tuple(np.sqrt(total)) for name, total in sums.items()}
+            found = [self.results(stage, who, "float32", index) for who in ("ours", "twin")]
+            for quantity, members in _quantities(exact).items():
+                errors = [[square_error(f[m], exact[m]) for m in members] for f in found]
+                sizes = [square_error(exact[m], 0.0) for m in members]
+                if quantity in ("live", "momentum"):
+                    relative = np.sum(errors, 1) / np.sum(sizes)
+                else:
+                    relative = np.mean(np.array(errors) / sizes, 1)
+                squares.setdefault(quantity, []).append(relative)
+        means = {name: np.sqrt(np.mean(rows, 0)) for name, rows in squares.items()}
+        return {name: (float(ours), float(twin)) for name, (ours, twin) in means.items()}
+
+
+def _quantities(results: Results) -> dict[str, list[str]]:
+    """Results by quantity, without labels and parameters that have no gradient."""
+    quantities: dict[str, list[str]] = {}
+    for name, value in results.items():
+        if name.split("/")[-1] not in NO_GRADIENT and value.dtype.kind == "f":
+            quantities.setdefault(name.split("/")[0], []).append(name)
+    return quantities
 
 
 def square_error(value: np.ndarray, exact: np.ndarray | float) -> float:

@@ -38,7 +38,7 @@ def test_losses_and_gradients_in_double_precision(comparison, stage):
         key = f"loss/{name}"
         assert relative_error(ours[key], twin[key]) < DOUBLE, (name, ours[key], twin[key])
     gradients = names(twin, "gradient")
-    assert len(gradients) == 26
+    assert len(gradients) == 27
     largest = max(np.abs(twin[f"gradient/{name}"]).max() for name in gradients)
     for name in gradients:
         mine, theirs = ours[f"gradient/{name}"], twin[f"gradient/{name}"]
