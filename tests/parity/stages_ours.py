@@ -2,13 +2,22 @@
 
 import contextlib
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ditta_jax import adaptation, contrast, inference, losses, precision, weight_layout
+from ditta_jax import (
+    adaptation,
+    contrast,
+    convert,
+    inference,
+    losses,
+    precision,
+    weight_layout,
+)
 from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, Network
 from ditta_jax.models import resize
 from ditta_jax.models.config import StudentConfig
@@ -148,3 +157,23 @@ def released(graph: nnx.GraphDef, encoder: nnx.State, network: Network) -> Resul
     """A network's arrays by released key, `decode_head` only."""
     arrays = weight_layout.dump(RELEASED, adaptation.join_student(graph, encoder, network))
     return {key: value for key, value in arrays.items() if key.startswith("decode_head")}
+
+
+def converted_folder(
+    folder: Path, images: np.ndarray, dtype: str
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Maps of the four levels and logits of a converted Hugging Face folder.
+
+    Args:
+        folder: as `transformers` writes it.
+        images: normalised, `[n, H_i, W_i, 3]`.
+        dtype: "float32" or "float64".
+    """
+    with arithmetic(dtype):
+        student = convert.read_huggingface(folder)[0].student
+        nnx.update(student, precision.cast(nnx.state(student), dtype))
+        network, graph, encoder = adaptation.split_student(student)
+        levels = inference.encode(graph, encoder, network, jnp.asarray(images, dtype))
+        decoder = student.decoder
+        logits = decoder.classify(decoder.embed(decoder.fuse_levels(levels)))
+        return [np.asarray(x) for x in levels], np.asarray(logits)
