@@ -78,4 +78,5 @@ def momentum_reliability(
 
     E = map_rows(row_entropy, columns, blocks)
     low, high = E.min(), E.max()
-    return 1.0 - (E - low) / (high - low)
+    # A frame of one single entropy (all black, say) is reliable throughout; released: 0 / 0.
+    return 1.0 - (E - low) / jnp.where(high > low, high - low, 1.0)

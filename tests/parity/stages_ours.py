@@ -96,8 +96,15 @@ def _labels(scene, network, graph, encoder, frames, features):
     }
 
 
-def step(scene: Scene, dtype: str, first_frame: bool = False) -> Results:
-    """One step of `adaptation.adapt`; gradients are read off AdamW's first moment."""
+def step(scene: Scene, dtype: str, first_frame: bool = False, recompute: bool = False) -> Results:
+    """One step of `adaptation.adapt`; gradients are read off AdamW's first moment.
+
+    Args:
+        scene: the clip.
+        dtype: "float32" or "float64".
+        first_frame: use the second frame alone, as at t = 0.
+        recompute: let the step run the encoder, as with stochastic depth, at a rate next to 0.
+    """
     with arithmetic(dtype):
         student = our_student(scene, dtype)
         network, graph, encoder = adaptation.split_student(student)
@@ -105,7 +112,7 @@ def step(scene: Scene, dtype: str, first_frame: bool = False) -> Results:
         frames = jnp.asarray(scene.frames[list(order)].transpose(0, 2, 3, 1), dtype)
         has_target = np.array(order) == 1
         warm_up = adaptation.WarmUp(
-            inference.encode(graph, encoder, network, frames),
+            frames if recompute else inference.encode(graph, encoder, network, frames),
             jnp.asarray(np.stack([scene.label] * 2)),
             jnp.asarray(np.stack([scene.object_ids] * 2)),
             jnp.asarray(has_target),
@@ -118,7 +125,9 @@ def step(scene: Scene, dtype: str, first_frame: bool = False) -> Results:
             encoder,
             warm_up,
             Hyperparameters(),
-            AdaptationSettings(scene.input_size, dropout=0.0, compute=dtype),
+            AdaptationSettings(
+                scene.input_size, dropout=0.0, stochastic_depth=1e-12 if recompute else 0.0
+            ),
             1,
         )
         return _step_results(graph, encoder, state, row, int(has_target.argmax()))

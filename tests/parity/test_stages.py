@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.parity import stages_ours
 from tests.parity.golden import Golden
 from tests.parity.measure import NO_GRADIENT, Comparison, relative_error
 from tests.parity.scene import golden_scene
@@ -81,3 +82,12 @@ def test_a_frame_without_objects_leaves_the_projection_as_it_is(comparison):
         if name.startswith("decode_head.proj_feat"):
             np.testing.assert_array_equal(ours[f"live/{name}"], scene.weights[name], err_msg=name)
     np.testing.assert_array_equal(ours["prototypes"], scene.prototypes[scene.seen])
+
+
+def test_the_encoder_recomputed_at_each_step_gives_the_same_step(comparison):
+    """The released mode, at a rate of stochastic depth next to 0, equals the constant encoder."""
+    constant = comparison.results("step", "ours", "float64")
+    recomputed = stages_ours.step(comparison.scenes[0], "float64", recompute=True)
+    for name, value in constant.items():
+        if name.split("/")[-1] not in NO_GRADIENT:
+            assert relative_error(recomputed[name], value) < DOUBLE, name
