@@ -1,0 +1,322 @@
+"""The entry point from files to results, with a tiny random student and an imagined teacher."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ditta_jax import adapt, checkpoint, mask_rle, teacher_process
+from ditta_jax.configuration import default_config
+from ditta_jax.data.procedural.classes import CLASSES, PALETTE
+from ditta_jax.errors import UserError
+from ditta_jax.models.config import StudentConfig
+from ditta_jax.models.student import new_student
+from ditta_jax.teacher_cache import read_entry, teacher_key, write_masklets
+from ditta_jax.teacher_identity import teacher_identity
+from ditta_jax.teacher_records import Masklets
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TEACHER = "sha256:" + 64 * "a"
+FRAMES, WARMUP = 5, 2  # of procedural_drive/tiny, at 50 %
+METHODS = {"iss", "ditta"}
+
+
+def imagined_teacher(cache, settings, entries, on_progress):
+    """Answers each request with two overlapping rectangles around its two best peaks."""
+    key = teacher_key(teacher_identity(settings.config, settings.checkpoint, settings.dtype))
+    for entry in entries:
+        request = read_entry(entry).request
+        best = sorted(request.peaks[0], key=lambda peak: -peak.reliability)[:2]
+        masks = np.zeros((2, *request.size), bool)
+        for mask, peak in zip(masks, best, strict=False):
+            mask[max(peak.y - 20, 0) : peak.y + 20, max(peak.x - 40, 0) : peak.x + 40] = True
+        rows = tuple((i, mask_rle.encode(m)) for i, m in enumerate(masks, start=1) if m.any())
+        masklets = Masklets(
+            request.size,
+            tuple(i for i, _ in rows),
+            (rows,) * len(request.frames),
+            request.pixels_per_class(),
+            {"teacher": "imagined", "seconds": 0.5},
+        )
+        write_masklets(entry, key, masklets)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    config = StudentConfig(
+        len(CLASSES), (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=8
+    )
+    path = tmp_path_factory.mktemp("student") / "tiny"
+    checkpoint.save(
+        path,
+        new_student(config),
+        checkpoint.StudentCard(config, CLASSES, PALETTE, {"from": "test"}),
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(student, tmp_path_factory):
+    """Settings of the tiny data set, two passes over half of each video."""
+    config = default_config()
+    config.student.checkpoint = str(student)
+    config.data.builder = "procedural_drive/tiny"
+    config.data.data_dir = str(tmp_path_factory.mktemp("tfds"))
+    config.input.scale = (64, 64)
+    config.warmup.percent = 50.0
+    config.tta.iters = 2
+    config.teacher.update(config="configs/a.yaml", checkpoint=TEACHER, run=False)
+    config.report.overlays = 2
+    return config
+
+
+def settings(base, output, **data):
+    config = base.copy_and_resolve_references()
+    config.output = str(output)
+    config.name = "run"
+    config.data.update(data)
+    return config
+
+
+@pytest.fixture(autouse=True)
+def no_torch(monkeypatch):
+    monkeypatch.setattr(teacher_process, "run_teacher", imagined_teacher)
+
+
+@pytest.fixture(scope="module")
+def whole_run(base, tmp_path_factory):
+    """Folder and result of an uninterrupted run over the two videos."""
+    output = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(teacher_process, "run_teacher", imagined_teacher)
+        result = adapt.adapt_videos(settings(base, output))
+    return output, result
+
+
+def png(path):
+    return np.asarray(Image.open(path))
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_run_leaves_results_losses_predictions_and_overlays(whole_run):
+    output, result = whole_run
+    folder = output / "run"
+    assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result))
+    assert result["methods"].keys() == METHODS
+    for scores in result["methods"].values():
+        assert {"mIoU", "wIoU", "mVC8", "mVC16"} <= scores.keys()
+        assert 0 <= scores["mIoU"] <= 1 and 0 <= scores["wIoU"] <= 1
+        assert scores["mVC8"] is None  # three scored frames hold no window of eight
+    assert [video["name"] for video in result["videos"]] == ["video_000", "video_001"]
+    for video in result["videos"]:
+        assert (video["frames"], video["warmup"], video["scored"]) == (5, 2, 3)
+        assert video["details"] == {"objects": 2, "targets": 2, "teacher_seconds": 0.5}
+        assert video["seconds"].keys() == {"A", "B", "C", "D"}
+        assert video["scores"].keys() == METHODS
+    assert {"packages", "devices", "commit"} <= result["environment"].keys()
+    assert result["config"]["tta"]["iters"] == 2
+    rows = lines(folder / "losses.jsonl")
+    steps = [(r["video"], r["pass"], r["frame"]) for r in rows]
+    names = ("video_000", "video_001")
+    assert steps == [(v, i, t) for v in names for i in range(2) for t in range(WARMUP)]
+    assert all((r["distill_fused"] is None) == (r["frame"] == 0) for r in rows)
+    for name in names:
+        predictions = sorted((folder / "predictions" / name).iterdir())
+        assert [p.name for p in predictions] == [f"{t:05d}.png" for t in range(WARMUP, FRAMES)]
+        assert png(predictions[0]).shape == (96, 160) and png(predictions[0]).max() < len(CLASSES)
+        assert len(list((folder / "overlays" / name).iterdir())) == 2
+    assert not list(output.rglob("*writing*")) and not list(output.rglob("*.tmp"))
+
+
+def test_scores_are_those_of_the_predictions_on_disk(whole_run, base):
+    from ditta_jax.data.sources import open_videos
+    from ditta_jax.metrics import VideoScores
+
+    output, result = whole_run
+    total = None
+    for video in open_videos(base.data):
+        scores = VideoScores(len(CLASSES), (8, 16))
+        for t in range(WARMUP, FRAMES):
+            prediction = png(output / "run" / "predictions" / video.name / f"{t:05d}.png")
+            scores.update(prediction, video.labels[t])
+        total = scores.finish() if total is None else total + scores.finish()
+    for name in ("mIoU", "wIoU"):
+        assert result["methods"]["ditta"][name] == pytest.approx(total.result()[name], abs=1e-12)
+
+
+def test_a_second_run_computes_no_video_again(whole_run, base, monkeypatch):
+    output, result = whole_run
+
+    def never(*_):
+        raise AssertionError("a finished video was computed again")
+
+    monkeypatch.setattr(adapt, "adapt_video", never)
+    again = adapt.adapt_videos(settings(base, output))
+    assert again["methods"] == result["methods"] and again["videos"] == result["videos"]
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
+    whole_run, base, monkeypatch, tmp_path
+):
+    done, segment = [], adapt.segment_video
+
+    def killed(work, video, *rest):
+        if video.name == "video_001" and not done:
+            done.append(video.name)
+            raise KeyboardInterrupt
+        return segment(work, video, *rest)
+
+    monkeypatch.setattr(adapt, "segment_video", killed)
+    with pytest.raises(KeyboardInterrupt):
+        adapt.adapt_videos(settings(base, tmp_path))
+    assert not (tmp_path / "run" / "result.json").exists()
+    computed, one = [], adapt.adapt_video
+
+    def counted(work, video, *rest):
+        computed.append(video.name)
+        return one(work, video, *rest)
+
+    monkeypatch.setattr(adapt, "adapt_video", counted)
+    result = adapt.adapt_videos(settings(base, tmp_path))
+    assert computed == ["video_001"]
+    assert result["methods"] == whole_run[1]["methods"]
+    theirs = lines(whole_run[0] / "run" / "losses.jsonl")
+    assert lines(tmp_path / "run" / "losses.jsonl") == theirs  # each step once
+
+
+def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):
+    config = settings(base, tmp_path, max_videos=1)
+    config.teacher.update(config="ground-truth", checkpoint="")
+    (video,) = adapt.adapt_videos(config)["videos"]
+    assert video["details"]["objects"] > 2 and video["details"]["targets"] == WARMUP
+
+
+@pytest.fixture
+def folder_of_frames(base, tmp_path):
+    """The frames of one tiny video as files, without labels."""
+    from ditta_jax.data.sources import open_videos
+
+    video = open_videos(base.data)[0]
+    folder = tmp_path / "street"
+    folder.mkdir()
+    for t in range(FRAMES):
+        (folder / f"{t}.jpg").write_bytes(video.frames.encoded(t))
+    return folder
+
+
+def test_unlabelled_frames_give_predictions_and_no_scores(base, folder_of_frames, tmp_path):
+    config = settings(base, tmp_path, kind="folder", path=str(folder_of_frames))
+    result = adapt.adapt_videos(config)
+    assert result["methods"] == {} and result["videos"][0]["scores"] == {}
+    predictions = tmp_path / "run" / "predictions" / "street"
+    assert sorted(p.name for p in predictions.iterdir()) == ["2.png", "3.png", "4.png"]
+    assert (tmp_path / "run" / "losses.jsonl").stat().st_size > 0
+
+
+# ---------------------------------------------------------------------------- errors
+
+
+def fails(config):
+    with pytest.raises(UserError) as caught:
+        adapt.adapt_videos(config)
+    return str(caught.value)
+
+
+def test_an_empty_folder_is_named(base, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert str(empty) in fails(settings(base, tmp_path, kind="folder", path=str(empty)))
+
+
+def test_a_frame_of_another_size_is_named(base, folder_of_frames, tmp_path):
+    Image.fromarray(np.zeros((90, 160, 3), np.uint8)).save(folder_of_frames / "1.jpg")
+    message = fails(settings(base, tmp_path, kind="folder", path=str(folder_of_frames)))
+    assert "1.jpg" in message and "90" in message
+
+
+def labelled(folder, masks):
+    """Moves frames to origin/ and writes masks of (name, size) beside them."""
+    (folder / "origin").mkdir()
+    (folder / "mask").mkdir()
+    for file in folder.glob("*.jpg"):
+        file.rename(folder / "origin" / file.name)
+    for name, size in masks:
+        Image.fromarray(np.zeros(size, np.uint8)).save(folder / "mask" / f"{name}.png")
+
+
+def test_a_frame_without_a_mask_is_named(base, folder_of_frames, tmp_path):
+    labelled(folder_of_frames, [(t, (96, 160)) for t in range(FRAMES - 1)])
+    message = fails(settings(base, tmp_path, kind="folder", path=str(folder_of_frames)))
+    assert "4" in message and "mask" in message
+
+
+def test_a_mask_of_another_size_is_named(base, folder_of_frames, tmp_path):
+    labelled(folder_of_frames, [(t, (96, 160 - (t == 3))) for t in range(FRAMES)])
+    message = fails(settings(base, tmp_path, kind="folder", path=str(folder_of_frames)))
+    assert "3.png" in message and "159" in message
+
+
+def test_classes_that_are_not_the_students_are_refused(base, tmp_path, monkeypatch):
+    config = settings(base, tmp_path)
+    config.classes = ("road", "sky")
+    assert "other classes" in fails(config)
+    config = settings(base, tmp_path, kind="folder", path=str(tmp_path))
+    config.classes = ("road", "sky")
+    assert "11 classes" in fails(config)
+
+
+def test_a_video_without_frames_to_score_is_refused(base, tmp_path, folder_of_frames):
+    for t in range(1, FRAMES):
+        (folder_of_frames / f"{t}.jpg").unlink()
+    message = fails(settings(base, tmp_path, kind="folder", path=str(folder_of_frames)))
+    assert "street" in message and "nothing is left to score" in message
+
+
+def run_program(tmp_path, text, *arguments):
+    file = tmp_path / "settings.py"
+    file.write_text(text)
+    return subprocess.run(
+        [sys.executable, "-m", "ditta_jax.adapt", "--config", str(file), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={"PATH": "", "XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"},
+    )
+
+
+SETTINGS = """
+from ditta_jax.configuration import default_config as get_config
+"""
+
+
+def test_the_program_ends_with_one_line_and_status_two(tmp_path):
+    done = run_program(tmp_path, SETTINGS, f"--config.student.checkpoint={tmp_path / 'none'}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'none'}: no such checkpoint folder")
+
+
+# ml_collections loads configuration files in a way that Python is about to drop.
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--config.tta.train=everything", "tta.train must be one of decoder"),
+        ("--config.warmup.percent=0", "warmup.percent must be in"),
+        ("--config.precision.compute=float8", "precision.compute must be one of"),
+    ],
+)
+def test_wrong_values_are_refused_before_any_work(tmp_path, monkeypatch, argument, words):
+    file = tmp_path / "settings.py"
+    file.write_text(SETTINGS)
+    monkeypatch.setattr(sys, "argv", ["adapt", "--config", str(file), argument])
+    monkeypatch.setattr(adapt, "keep_compiled_programs", lambda: None)
+    with pytest.raises(UserError, match=words):
+        adapt.main()
