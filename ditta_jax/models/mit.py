@@ -3,6 +3,8 @@
 Features are channels-last. Blocks are pure in the random key: without a key nothing is dropped.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,10 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ditta_jax.models.config import StudentConfig
+
+# Variance from differences, as torch takes it: the mean of squares minus the squared mean cancels
+# where a position's channels share a large offset.
+_layer_norm = functools.partial(nnx.LayerNorm, use_fast_variance=False)
 
 
 class MixTransformer(nnx.Module):
@@ -56,7 +62,7 @@ class Stage(nnx.Module):
         kernel, stride = (7, 4) if level == 0 else (3, 2)
         self.patch_embed = PatchEmbedding(inputs, channels, kernel, stride, config, rngs)
         self.blocks = nnx.List([Block(config, level, rngs) for _ in range(config.depths[level])])
-        self.norm = nnx.LayerNorm(channels, epsilon=config.block_norm_eps, rngs=rngs)
+        self.norm = _layer_norm(channels, epsilon=config.block_norm_eps, rngs=rngs)
 
     def __call__(self, x, keys, rates) -> Float[Array, "b h w c"]:
         """Features of this level from those of the level above it."""
@@ -79,7 +85,7 @@ class PatchEmbedding(nnx.Module):
             padding=kernel // 2,
             rngs=rngs,
         )
-        self.norm = nnx.LayerNorm(channels, epsilon=config.patch_norm_eps, rngs=rngs)
+        self.norm = _layer_norm(channels, epsilon=config.patch_norm_eps, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 c"]:
         """Embedded patches."""
@@ -92,9 +98,9 @@ class Block(nnx.Module):
     def __init__(self, config: StudentConfig, level: int, rngs: nnx.Rngs):
         """Build a block of level 0…3."""
         channels = config.channels[level]
-        self.norm1 = nnx.LayerNorm(channels, epsilon=config.block_norm_eps, rngs=rngs)
+        self.norm1 = _layer_norm(channels, epsilon=config.block_norm_eps, rngs=rngs)
         self.attn = EfficientAttention(config, level, rngs)
-        self.norm2 = nnx.LayerNorm(channels, epsilon=config.block_norm_eps, rngs=rngs)
+        self.norm2 = _layer_norm(channels, epsilon=config.block_norm_eps, rngs=rngs)
         self.mlp = MixFeedForward(channels, channels * config.mlp_ratio, rngs)
 
     def __call__(self, x, key, rate) -> Float[Array, "b h w c"]:
@@ -137,7 +143,7 @@ class EfficientAttention(nnx.Module):
                 padding="VALID",
                 rngs=rngs,
             )
-            self.norm = nnx.LayerNorm(channels, epsilon=config.reduction_norm_eps, rngs=rngs)
+            self.norm = _layer_norm(channels, epsilon=config.reduction_norm_eps, rngs=rngs)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """softmax(q kᵀ / √d) v, with k and v from the reduced map."""
