@@ -126,7 +126,7 @@ def step(scene: Scene, dtype: str, first_frame: bool = False, recompute: bool = 
             warm_up,
             Hyperparameters(),
             AdaptationSettings(
-                scene.input_size, dropout=0.0, stochastic_depth=1e-12 if recompute else 0.0
+                scene.input_size, dropout=0.0, stochastic_depth=1e-30 if recompute else 0.0
             ),
             1,
         )
