@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from flax import nnx
 
@@ -72,7 +73,12 @@ def load(path: str | Path) -> tuple[Student, StudentCard]:
     path = SHIPPED / "demo" if str(path) == "embedded" else Path(path).absolute()
     card = read_card(path)
     student = abstract_student(card.config)
-    target = nnx.to_pure_dict(nnx.state(student))
+    # without this Orbax looks for the devices that the weights were saved from
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+        nnx.to_pure_dict(nnx.state(student)),
+    )
     try:
         with ocp.StandardCheckpointer() as checkpointer:
             weights = checkpointer.restore(path / "weights", target)
