@@ -44,7 +44,7 @@ def get_config():
     config.train.initial_checkpoint = "embedded"
     config.train.crop = (192, 256)
     config.train.batch_size = 8
-    config.train.steps = 1200
+    config.train.steps = 600
     config.train.warmup_steps = 50
     config.train.lr = 1e-3
     return config
