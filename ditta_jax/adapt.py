@@ -32,15 +32,22 @@ if TYPE_CHECKING:  # the settings are read before these, and what they import, a
 def main() -> None:
     """Read the settings and adapt to every video."""
     config, _ = from_command_line("ditta_jax.adapt")
+    check_settings(config)
     keep_compiled_programs()
 
-    from ditta_jax import precision, stages
+    from ditta_jax import precision
 
-    stages.settings(config, (0, 0))  # a wrong value is reported before any work
-    if not 0 < config.warmup.percent <= 100:
-        raise UserError(f"warmup.percent must be in (0, 100], not {config.warmup.percent}")
     with precision.policy(config):
         adapt_videos(config)
+
+
+def check_settings(config: ConfigDict) -> None:
+    """Report a value that does not exist before any work is done."""
+    from ditta_jax import stages
+
+    stages.settings(config, (0, 0))
+    if not 0 < config.warmup.percent <= 100:
+        raise UserError(f"warmup.percent must be in (0, 100], not {config.warmup.percent}")
 
 
 def keep_compiled_programs() -> None:

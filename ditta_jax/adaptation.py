@@ -185,12 +185,49 @@ def adapt(
     Returns:
         the state after the last step, and the losses, Float[Array, "iters·T"] each.
     """
-    T = warm_up.has_target.shape[0]
+    return _scan(state, graph, encoder, warm_up, hyper, settings, iters)
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "settings", "iters"))
+def adapt_under_settings(
+    state: AdaptationState,
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    warm_up: WarmUp,
+    hyper: Hyperparameters,
+    settings: AdaptationSettings,
+    iters: int,
+) -> tuple[AdaptationState, StepLosses]:
+    """Adapt to one video under K settings in one program; equals K calls of `adapt`.
+
+    Args:
+        state: of one setting; all start from it, random key included.
+        graph: as in `adapt`.
+        encoder: as in `adapt`.
+        warm_up: features and `has_target` of the video; labels and object ids with a leading K,
+            since settings of the vote change them.
+        hyper: every number with a leading K.
+        settings: as in `adapt`.
+        iters: as in `adapt`.
+
+    Returns:
+        states and losses, with a leading K.
+    """
+
+    def one(labels, object_ids, hyper):
+        own = warm_up._replace(labels=labels, object_ids=object_ids)
+        return _scan(state, graph, encoder, own, hyper, settings, iters)
+
+    return jax.vmap(one)(warm_up.labels, warm_up.object_ids, hyper)
+
+
+def _scan(state, graph, encoder, warm_up, hyper, settings, iters):
     step = functools.partial(_step, graph, encoder, warm_up, hyper, settings)
 
     def scan_step(state, t):
         return jax.lax.cond(warm_up.has_target[t], step, _skip, state, t)
 
+    T = warm_up.has_target.shape[0]
     return jax.lax.scan(scan_step, state, jnp.tile(jnp.arange(T), iters))
 
 

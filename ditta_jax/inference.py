@@ -109,6 +109,34 @@ def segment(
     Returns:
         the carry, the adapted model's labels, the frozen student's labels.
     """
+    return _segment(graph, encoder, network, frozen, previous, frames, size, threshold)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("graph", "size", "threshold"), donate_argnames="previous"
+)
+def segment_under_settings(
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    network: Network,
+    frozen: Network,
+    previous: PreviousFrame,
+    frames: Float[Array, "T Hi Wi 3"],
+    size: tuple[int, int],
+    threshold: float,
+) -> tuple[PreviousFrame, UInt8[Array, "T K H W"], UInt8[Array, "T H W"]]:
+    """`segment` with K adapted networks on the same encoder features.
+
+    `network` and `previous` have a leading K, and so has the carry that is returned.
+    """
+
+    def one(network, previous):
+        return _segment(graph, encoder, network, frozen, previous, frames, size, threshold)
+
+    return jax.vmap(one, out_axes=(0, 1, None))(network, previous)
+
+
+def _segment(graph, encoder, network, frozen, previous, frames, size, threshold):
     student = join_student(graph, encoder, network)
     baseline = join_student(graph, encoder, frozen)
     input_size = frames.shape[1:3]

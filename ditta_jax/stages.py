@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Float, PyTree, UInt8
+from jaxtyping import Float, PRNGKeyArray, PyTree, UInt8
 from ml_collections import ConfigDict
 
 from ditta_jax import adaptation, inference, precision
@@ -172,9 +172,8 @@ def adapt_to(
     if not taken:
         return model.network, []
     warm_up, objects = _pad_warm_up(frozen, targets, config)
-    key = jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(name.encode()))
     state, losses = adaptation.adapt(
-        adaptation.new_state(model.network, objects, key),
+        adaptation.new_state(model.network, objects, _key(config, name)),
         model.graph,
         model.encoder,
         warm_up,
@@ -183,6 +182,51 @@ def adapt_to(
         config.tta.iters,
     )
     return state.live, _loss_rows(losses, taken, len(warm_up.has_target), config.tta.iters)
+
+
+def adapt_under_settings(
+    model: Model,
+    frozen: FrozenWarmUp,
+    targets: Sequence[Sequence[FrameTarget | None]],
+    configs: Sequence[ConfigDict],
+    name: str = "",
+) -> Network:
+    """`adapt_to` under K configurations that differ in numbers of `tta` and `vote` only.
+
+    Args:
+        model: as in `adapt_to`.
+        frozen: as in `adapt_to`.
+        targets: per configuration, the targets of every warm-up frame.
+        configs: the K configurations.
+        name: as in `adapt_to`.
+
+    Returns:
+        K adapted networks, stacked.
+    """
+    if all(target is None for target in targets[0]):
+        return jax.tree.map(lambda x: jnp.stack([x] * len(configs)), model.network)
+    padded = [_pad_warm_up(frozen, own, configs[0]) for own in targets]
+    objects = max(count for _, count in padded)
+    warm_up = padded[0][0]._replace(
+        labels=jnp.stack([own.labels for own, _ in padded]),
+        object_ids=jnp.stack([own.object_ids for own, _ in padded]),
+    )
+    hyper = jax.tree.map(lambda *x: jnp.array(x), *map(hyperparameters, configs))
+    state, _ = adaptation.adapt_under_settings(
+        adaptation.new_state(model.network, objects, _key(configs[0], name)),
+        model.graph,
+        model.encoder,
+        warm_up,
+        hyper,
+        settings(configs[0], frozen.input_size),
+        configs[0].tta.iters,
+    )
+    return state.live
+
+
+def _key(config: ConfigDict, name: str) -> PRNGKeyArray:
+    """The random key of a video: the same wherever and in whichever order it is adapted to."""
+    return jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(name.encode()))
 
 
 def hyperparameters(config: ConfigDict) -> Hyperparameters:
@@ -259,25 +303,42 @@ def segment_rest(
     Decoding and resizing run ahead in a thread, and a chunk's labels are fetched while the next
     one is computed.
     """
+    previous = functools.partial(inference.previous_frame, model.graph, model.encoder)
+    return _stream(inference.segment, previous, model, adapted, frozen, video, config)
+
+
+def segment_rest_under_settings(
+    model: Model, adapted: Network, frozen: FrozenWarmUp, video: Video, config: ConfigDict
+) -> Iterator[Segmented]:
+    """`segment_rest` with K stacked networks: `Segmented.adapted` is UInt8["K H W"]."""
+
+    def previous(networks, features, exists):
+        one = functools.partial(inference.previous_frame, model.graph, model.encoder)
+        return jax.vmap(lambda network: one(network, features, exists))(networks)
+
+    return _stream(
+        inference.segment_under_settings, previous, model, adapted, frozen, video, config
+    )
+
+
+def _stream(segment, previous, model, adapted, frozen, video, config) -> Iterator[Segmented]:
     first = first_scored(len(video.frames), config.warmup.percent)
-    call = functools.partial(
-        inference.segment,
-        model.graph,
-        model.encoder,
-        adapted,
-        model.network,
-        size=video.size,
-        threshold=config.fusion.threshold,
-    )
-    carry = inference.previous_frame(
-        model.graph, model.encoder, adapted, frozen.last, exists=first > 0
-    )
+    carry = previous(adapted, frozen.last, first > 0)
     waiting: tuple | None = None
     ahead = inputs(video.frames, config.input.scale, config.input.divisor, start=first)
     for chunk in _chunks(ahead):
         images = np.stack([image for _, _, image in chunk])
         images = np.pad(images, [(0, CHUNK - len(chunk)), (0, 0), (0, 0), (0, 0)], mode="edge")
-        carry, labels, frozen_labels = call(carry, jnp.asarray(images, model.compute))
+        carry, labels, frozen_labels = segment(
+            model.graph,
+            model.encoder,
+            adapted,
+            model.network,
+            carry,
+            jnp.asarray(images, model.compute),
+            size=video.size,
+            threshold=config.fusion.threshold,
+        )
         if waiting:
             yield from _fetch(*waiting)
         waiting = (chunk, labels, frozen_labels)
