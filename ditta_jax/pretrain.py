@@ -8,6 +8,7 @@ checkpoint is. Results: `<output>/<name>/student` (use it as `student.checkpoint
 `training.jsonl` with losses and validation scores.
 """
 
+import dataclasses
 import functools
 import json
 import time
@@ -30,6 +31,7 @@ from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics
 from ditta_jax.models.resize import bilinear
 from ditta_jax.models.student import Student, fill, new_student
+from ditta_jax.sealed_json import write_atomically
 
 NORM_MOMENTUM = 0.1  # torch's convention
 
@@ -51,7 +53,7 @@ class TrainState(NamedTuple):
 
 
 def make_optimiser(train: ConfigDict) -> optax.GradientTransformation:
-    """AdamW with linear warm-up and cosine decay; norms and biases are not decayed."""
+    """AdamW with linear warm-up and cosine decay."""
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, train.lr, train.warmup_steps, train.steps, end_value=train.lr * 0.01
     )
@@ -60,9 +62,18 @@ def make_optimiser(train: ConfigDict) -> optax.GradientTransformation:
         optax.adamw(
             schedule,
             weight_decay=train.weight_decay,
-            mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params),
+            mask=_decayed,
         ),
     )
+
+
+def _decayed(params: PyTree) -> PyTree:
+    """Which weights decay: kernels, but not those without a loss, which are to stay fresh."""
+
+    def decays(path, x):
+        return x.ndim > 1 and not {"projection", "fusion"} & {getattr(k, "key", k) for k in path}
+
+    return jax.tree_util.tree_map_with_path(decays, params)
 
 
 def loss_and_norm(
@@ -186,6 +197,7 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
 
     train = config.train
     student = _start(config, num_classes)
+    _refuse_another_student(folder / "architecture.json", student.config)
     graph, params, norm = _split(student)
     optimiser = make_optimiser(train)
     state = TrainState(params, norm, optimiser.init(params), jnp.zeros((), jnp.int32))
@@ -211,6 +223,19 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
     return _join(graph, state.params, state.norm), int(state.step)
 
 
+def _refuse_another_student(file: Path, sizes: StudentConfig) -> None:
+    """Note the architecture in the folder of a training, or find the same one noted there.
+
+    Orbax notices other shapes too, but only in the midst of reading, with a flood of messages.
+    """
+    text = json.dumps(dataclasses.asdict(sizes), indent=1) + "\n"
+    if file.exists() and file.read_text() != text:
+        raise UserError(
+            f"{file}: a training with other settings; change `name` or remove the folder"
+        )
+    write_atomically(file, text.encode())
+
+
 def _start(config: ConfigDict, num_classes: int) -> Student:
     train = config.train
     if train.initial_checkpoint:
@@ -228,8 +253,6 @@ def _start(config: ConfigDict, num_classes: int) -> Student:
 
 def _continue_from(path: str, num_classes: int, seed: int) -> Student:
     """A trained student as a start; its classifier is fresh where the number of classes differs."""
-    import dataclasses
-
     student, card = checkpoint.load(path)
     if card.config.num_classes == num_classes:
         return student
