@@ -1,0 +1,152 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from ditta_jax import pretrain
+from ditta_jax.configuration import default_config
+from ditta_jax.errors import UserError
+
+STEPS, KILLED = 24, 13
+CLASSES = 2
+
+
+def pictures():
+    """Bright and dark halves at random places; the class is the brightness."""
+    random = np.random.default_rng(0)
+    pairs = []
+    for _ in range(4):
+        label = np.zeros((48, 48), np.uint8)
+        label[:, random.integers(12, 36) :] = 1
+        noise = random.integers(0, 40, (48, 48, 3))
+        frame = (label[..., None] * 180 + noise).astype(np.uint8)
+        label[:4] = 255
+        pairs.append((frame, label))
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = default_config()
+    config.data.kind = "folder"
+    config.train.update(
+        channels=(4, 4, 8, 8),
+        depths=(1, 1, 1, 1),
+        heads=(1, 1, 2, 2),
+        embed_dim=8,
+        crop=(32, 32),
+        batch_size=2,
+        steps=STEPS,
+        warmup_steps=2,
+        lr=2e-2,
+        checkpoint_every=5,
+        log_every=1,
+    )
+    return config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_optimiser(config):
+    """One object for all trainings of this file: the step is compiled once."""
+    optimiser = pretrain.make_optimiser(config.train)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "make_optimiser", lambda train: optimiser)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    student, steps = pretrain.fit(config, pictures(), CLASSES, folder)
+    return student, steps, folder
+
+
+def test_weight_decay_spares_norms_and_biases(config, one_optimiser):
+    """Without gradient only the decay moves a weight."""
+    params = {"kernel": np.ones((2, 2), np.float32), "bias": np.ones(2, np.float32)}
+    optimiser = pretrain.make_optimiser(config.train)
+    state = optimiser.init(params)
+    gradient = jax.tree.map(np.zeros_like, params)
+    for _ in range(2):  # the first step of the warm-up has a rate of 0
+        updates, state = optimiser.update(gradient, state, params)
+    assert (np.asarray(updates["kernel"]) < 0).all() and (np.asarray(updates["bias"]) == 0).all()
+
+
+def weights(student):
+    _, params, norm = pretrain._split(student)
+    return {
+        jax.tree_util.keystr(path): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path((params, norm))
+    }
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+
+
+def test_the_loss_falls_on_pictures_seen_again_and_again(trained):
+    rows = log_of(trained[2])
+    losses = [row["loss"] for row in rows]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1)) and trained[1] == STEPS
+    assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:3])
+
+
+def test_projection_and_fusion_keep_their_fresh_weights(config, trained):
+    fresh, after = weights(pretrain._start(config, CLASSES)), weights(trained[0])
+    for name, value in fresh.items():
+        kept = "projection" in name or "fusion" in name
+        if kept or "kernel" in name:  # some biases have no gradient at this size
+            assert np.array_equal(after[name], value) == kept, name
+
+
+def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(
+    config, trained, tmp_path, monkeypatch, capsys
+):
+    step = pretrain._Log.step
+
+    def killed(log, number, loss):
+        step(log, number, loss)
+        if number == KILLED:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain._Log, "step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain.fit(config, pictures(), CLASSES, tmp_path)
+    student, steps = pretrain.fit(config, pictures(), CLASSES, tmp_path)
+    assert "going on from step 10" in capsys.readouterr().out and steps == STEPS
+    expected = weights(trained[0])
+    for name, value in weights(student).items():
+        assert value.tobytes() == expected[name].tobytes(), name
+
+
+def test_a_finished_training_is_not_repeated(config, trained, capsys):
+    student, steps = pretrain.fit(config, pictures(), CLASSES, trained[2])
+    assert f"going on from step {STEPS}" in capsys.readouterr().out and steps == STEPS
+    assert len(log_of(trained[2])) == STEPS
+    assert weights(student).keys() == weights(trained[0]).keys()
+
+
+def test_a_checkpoint_of_another_student_is_refused(config, trained):
+    other = config.copy_and_resolve_references()
+    other.train.embed_dim = 12
+    with pytest.raises(UserError, match="a training with other settings"):
+        pretrain.fit(other, pictures(), CLASSES, trained[2])
+
+
+def test_a_trained_student_starts_another_one_with_fresh_classes(config, trained, tmp_path):
+    from ditta_jax import checkpoint
+
+    student = trained[0]
+    names, colours = ("a", "b"), ((0, 0, 0), (1, 1, 1))
+    card = checkpoint.StudentCard(student.config, names, colours, {})
+    checkpoint.save(tmp_path / "student", student, card)
+    same = weights(pretrain._continue_from(str(tmp_path / "student"), CLASSES, seed=0))
+    more = weights(pretrain._continue_from(str(tmp_path / "student"), 5, seed=0))
+    for name, value in weights(student).items():
+        np.testing.assert_array_equal(same[name], value)
+        if "classifier" in name:
+            assert more[name].shape[-1] == 5
+        else:
+            np.testing.assert_array_equal(more[name], value)
