@@ -37,7 +37,8 @@ class Appearance:
             share = (self.fog * np.exp(-below))[:, None, None]
             frame = frame + share * (self.fog_colour - frame)
         if self.gamma != 1:
-            frame = 255 * (np.clip(frame, 0, 255) / 255) ** np.float32(self.gamma)
+            bent = (np.clip(frame, 0, 255) / 255) ** np.float32(self.gamma)
+            frame = (255 * bent).astype(np.float32)
         frame = frame * self.gain + np.float32(self.offset)
         if self.blur > 0:
             frame = cv2.GaussianBlur(frame, (0, 0), self.blur)
@@ -86,7 +87,7 @@ def _bend(look: Appearance, rng: np.random.Generator) -> None:
 
 def _fog(look: Appearance, rng: np.random.Generator) -> None:
     look.fog = rng.uniform(0.2, 0.75)
-    look.fog_colour = np.float32(rng.uniform(130, 235) + rng.uniform(-10, 10, 3))
+    look.fog_colour = (rng.uniform(130, 235) + rng.uniform(-10, 10, 3)).astype(np.float32)
     look.fog_reach = rng.uniform(0.2, 1.5)
 
 

@@ -56,7 +56,10 @@ class ClipPool:
 
     def batch(self, rng: np.random.Generator, clips: int, length: int, objects: int) -> Batch:
         """Draws `clips` clips of `length` frames with up to `objects` objects of each."""
-        frames, masks, clip_of, clicks = [], [], [], []
+        frames: list[Tensor] = []
+        masks: list[Tensor] = []
+        clip_of: list[int] = []
+        clicks: list[tuple[int, int]] = []
         while len(frames) < clips:
             clip = vary(self.clips[rng.integers(len(self.clips))], length, rng)
             chosen = choose_objects(clip, objects, rng)

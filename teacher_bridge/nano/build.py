@@ -52,13 +52,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Reads a state dict, floating tensors as float32; a `.pt` file may hold it under `model`."""
     if path.suffix == ".safetensors" and path.is_file():
         try:
-            state = load_file(path)
+            state: dict[str, Any] = load_file(path)
         except (SafetensorError, OSError) as error:
             raise SystemExit(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
     else:
         state = read_torch_file(path)
-    state = state.get("model", state)
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    weights: dict[str, torch.Tensor] = state.get("model", state)
+    return {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:

@@ -106,10 +106,10 @@ def _draw_background(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     placed = camera @ _affine(np.eye(2), (0, 0), (-MARGIN * size, -MARGIN * size))
     warp = placed[:2].astype(np.float32)
-    options = {"dsize": (size, size), "borderMode": cv2.BORDER_REFLECT}
+    box, border = (size, size), cv2.BORDER_REFLECT
     return (
-        cv2.warpAffine(colour, warp, flags=cv2.INTER_LINEAR, **options),
-        cv2.warpAffine(labels, warp, flags=cv2.INTER_NEAREST, **options),
+        cv2.warpAffine(colour, warp, box, flags=cv2.INTER_LINEAR, borderMode=border),
+        cv2.warpAffine(labels, warp, box, flags=cv2.INTER_NEAREST, borderMode=border),
     )
 
 

@@ -7,6 +7,8 @@ attention is near uniform, so no gradient says where the click was.
 
 from __future__ import annotations
 
+from typing import Any  # the modules of `sam2` carry no types
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,7 +21,7 @@ PRESENCE_BIAS = 3.0  # an object counts as visible until the model has learnt ot
 
 
 @torch.no_grad()
-def initialise(model: nn.Module) -> None:
+def initialise(model: Any) -> None:
     """Sets the start values of a freshly built `SAM2Base`, in place."""
     trunk = model.image_encoder.trunk
     for embedding in (trunk.pos_embed, trunk.pos_embed_window):
@@ -33,7 +35,7 @@ def initialise(model: nn.Module) -> None:
     _localise_memory_attention(model.memory_attention)
 
 
-def _shrink_embeddings(model: nn.Module) -> None:
+def _shrink_embeddings(model: Any) -> None:
     prompts, decoder = model.sam_prompt_encoder, model.sam_mask_decoder
     prompts.no_mask_embed.weight.zero_()
     prompts.not_a_point_embed.weight.mul_(0.1)
@@ -41,7 +43,7 @@ def _shrink_embeddings(model: nn.Module) -> None:
         token.weight.mul_(0.3)
 
 
-def _align_cross_attention(decoder: nn.Module) -> None:
+def _align_cross_attention(decoder: Any) -> None:
     """Makes a token attend where its positional code equals that of the pixel."""
     for name, layer in decoder.transformer.named_modules():
         if name.endswith(("cross_attn_token_to_image", "cross_attn_image_to_token")) or (
@@ -53,7 +55,7 @@ def _align_cross_attention(decoder: nn.Module) -> None:
                 projection.bias.zero_()
 
 
-def _start_self_attention_as_identity(layer: nn.Module) -> None:
+def _start_self_attention_as_identity(layer: Any) -> None:
     """Keeps tokens apart where there is neither residual nor positional code to do so."""
     nn.init.orthogonal_(layer.q_proj.weight).mul_(IDENTITY_GAIN)
     layer.k_proj.weight.copy_(layer.q_proj.weight)
@@ -63,7 +65,7 @@ def _start_self_attention_as_identity(layer: nn.Module) -> None:
         projection.bias.zero_()
 
 
-def _mark_clicked_pixels(model: nn.Module) -> None:
+def _mark_clicked_pixels(model: Any) -> None:
     """Gives pixels that attend to the click's token a direction that says so."""
     click = model.sam_prompt_encoder.point_embeddings[1].weight[0]
     detector: Tensor = click / click.norm() ** 2
@@ -79,7 +81,7 @@ def _mark_clicked_pixels(model: nn.Module) -> None:
             attention.out_proj.weight[:, first] = direction
 
 
-def _localise_memory_attention(attention: nn.Module) -> None:
+def _localise_memory_attention(attention: Any) -> None:
     """Equal biases under rotary coding make queries prefer memory of the same place."""
     for layer in attention.layers:
         layer.cross_attn_image.q_proj.bias.fill_(ROTARY_BIAS)

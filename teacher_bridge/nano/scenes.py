@@ -244,11 +244,14 @@ def _street_actor(rng: np.random.Generator, size: int, horizon: float, squash: f
     # A stationary car or person is common; one in five movers is fast enough to leave.
     pace = speed * (0.3 + depth) * (2.0 if rng.random() < 0.2 else 1.0)
     moving = rng.random() < 0.75
-    mirrored = maker(rng)
+    figure = maker(rng)
     if rng.random() < 0.5:
-        mirrored = Figure(*(np.ascontiguousarray(part[:, ::-1]) for part in mirrored))
+        figure = Figure(
+            np.ascontiguousarray(figure.colour[:, ::-1]),
+            np.ascontiguousarray(figure.silhouette[:, ::-1]),
+        )
     return Actor(
-        figure=mirrored,
+        figure=figure,
         scale=pixels / SIDE / squash**0.5,
         aspect=squash**0.5,
         angle=rng.normal(0, 0.03),

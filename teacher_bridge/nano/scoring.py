@@ -117,9 +117,13 @@ def score_davis(
     pairs = pairs[: DAVIS_LATER + 1]
     if len(pairs) <= DAVIS_LATER or not (pairs[0][1].is_file() and pairs[-1][1].is_file()):
         raise SystemExit(f"{images}: needs {DAVIS_LATER + 1} frames, the first and last annotated")
-    frames = np.stack([cv2.imread(str(path))[..., ::-1] for path, _ in pairs])
+    frames = np.stack([_read_rgb(path) for path, _ in pairs])
     first, last = (_read_labels(path) for _, path in (pairs[0], pairs[-1]))
-    names = [int(name) for name in np.unique(first) if name not in (0, 255)]
+    names = [int(name) for name in np.unique(first) if name != 0]
+    if len(names) > 1:  # 255 marks what is not scored, unless it is the only object
+        names = [name for name in names if name != 255]
+    if not names:
+        raise SystemExit(f"{pairs[0][1]}: shows no object")
     rng = np.random.default_rng(0)
     clicks = {name: click_in(first == name, rng, "centre") for name in names}
     clicked = track(predictor, frames, clicks=clicks)
@@ -129,7 +133,15 @@ def score_davis(
         [overlap(clicked[name][-1], last == name) for name in names],
         [overlap(masked[name][-1], last == name) for name in names],
     ]
-    return tuple(float(np.mean(column)) for column in columns)
+    click, later, mask = (float(np.mean(column)) for column in columns)
+    return click, later, mask
+
+
+def _read_rgb(path: Path) -> NDArray[np.uint8]:
+    image = cv2.imread(str(path))
+    if image is None:
+        raise SystemExit(f"{path}: cannot be read as an image")
+    return image[..., ::-1].astype(np.uint8)
 
 
 def _read_labels(path: Path) -> NDArray[np.uint8]:

@@ -83,7 +83,7 @@ def _cut(image: NDArray[np.uint8], segment: NDArray[np.bool_]) -> tuple | None:
     # Smoothed at twice its size: segment borders follow single pixels of the photograph.
     scale = 0.92 * SIDE / max(w, h)
     shift = [(SIDE - scale * (2 * x + w)) / 2, (SIDE - scale * (2 * y + h)) / 2]
-    move = np.float32([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    move = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
     solid = (components == largest).astype(np.uint8) * 255
     silhouette = cv2.warpAffine(solid, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     silhouette = cv2.GaussianBlur(silhouette, (0, 0), 1.2)

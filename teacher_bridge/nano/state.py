@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,9 @@ class TrainingState:
         torch.manual_seed(seed)
         self.model = build_untrained_predictor(apply_postprocessing=False, mode="train")
         initialise(self.model)
+        decoder: Any = self.model.sam_mask_decoder
         # The upscaled embedding has an eighth of the decoder's channels.
-        self.affinity = ClickAffinity(self.model.sam_mask_decoder.transformer_dim // 8)
+        self.affinity = ClickAffinity(decoder.transformer_dim // 8)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.optimisers = _optimisers(self.model, self.affinity)
         self.step = 0

@@ -52,7 +52,7 @@ def texture(
       colour: mean colour, 0..255; None draws one.
       contrast: standard size of its deviations, in grey levels; None draws one.
     """
-    mean = np.float32(rng.uniform(15, 240, 3) if colour is None else colour)
+    mean = np.asarray(rng.uniform(15, 240, 3) if colour is None else colour, np.float32)
     strength = float(rng.uniform(6, 55) if contrast is None else contrast)
     if rng.random() < PHOTOGRAPH_SHARE:
         surface = _photograph_crop(rng, size, mean, strength)

@@ -32,7 +32,7 @@ class Unroller:
         self._model, self._affinity = model, affinity
         self._outputs: tuple[Tensor, ...] = ()
         self._embedding: Tensor | None = None
-        decoder = model.sam_mask_decoder
+        decoder: Any = model.sam_mask_decoder
         inner = decoder.predict_masks
 
         def listen(*args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
