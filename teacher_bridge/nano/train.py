@@ -143,7 +143,7 @@ class Journal:
     """Averages what the steps report and appends a line to the log every 20 seconds."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", buffering=1)
+        self._path = path
         self._single: deque[tuple[float, ...]] = deque()
         self._several: deque[tuple[float, ...]] = deque()
         self._written, self._step = time.monotonic(), 0
@@ -170,7 +170,8 @@ class Journal:
                 rows.clear()
         steps = max(state.step - self._step, 1)
         parts.append(f"{elapsed / steps:.2f} s a step, {clips} clips")
-        self._file.write(" | ".join(parts) + "\n")
+        with self._path.open("a") as log:
+            log.write(" | ".join(parts) + "\n")
         self._written, self._step = time.monotonic(), state.step
 
 
