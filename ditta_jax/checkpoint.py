@@ -48,10 +48,11 @@ def save(path: str | Path, student: Student, card: StudentCard) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + f".writing-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
+    text = {"format": FORMAT, **card._asdict(), "config": dataclasses.asdict(card.config)}
+    fresh.mkdir()
+    (fresh / "student.json").write_text(json.dumps(text, indent=1) + "\n")
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(fresh / "weights", nnx.to_pure_dict(nnx.state(student)))
-    text = {"format": FORMAT, **card._asdict(), "config": dataclasses.asdict(card.config)}
-    (fresh / "student.json").write_text(json.dumps(text, indent=1) + "\n")
     old = path.with_name(path.name + f".old-{os.getpid()}")
     if path.exists():
         path.rename(old)
@@ -81,11 +82,30 @@ def load(path: str | Path) -> tuple[Student, StudentCard]:
     )
     try:
         with ocp.StandardCheckpointer() as checkpointer:
+            # compared before reading: a restore that fails leaves tasks behind that complain later
+            _check_shapes(path, checkpointer.metadata(path / "weights").item_metadata.tree, target)
             weights = checkpointer.restore(path / "weights", target)
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{path}: the weights do not fit student.json: {reason}") from error
     return fill(student, weights), card
+
+
+def _check_shapes(path: Path, found: Any, expected: Any) -> None:
+    """Raise UserError naming the first weight that is missing, left over or of another shape."""
+    shapes = [
+        {
+            jax.tree_util.keystr(key, simple=True, separator="/"): tuple(leaf.shape)
+            for key, leaf in jax.tree.leaves_with_path(tree)
+        }
+        for tree in (found, expected)
+    ]
+    for name in sorted(set(shapes[0]) | set(shapes[1])):
+        have, want = (s.get(name, "missing") for s in shapes)
+        if have != want:
+            raise UserError(
+                f"{path}: the weights do not fit student.json: {name} is {have}, expected {want}"
+            )
 
 
 def read_card(path: Path) -> StudentCard:
