@@ -72,9 +72,10 @@ class Decoder(nnx.Module):
         if statistics is None:
             statistics = NormStatistics(self.norm.mean[...], self.norm.var[...])
         dtype = fused.dtype
-        inverse = jax.lax.rsqrt(statistics.var + NORM_EPS) * self.norm.scale[...]
-        shift = self.norm.bias[...] - statistics.mean * inverse
-        return jax.nn.relu(fused * inverse.astype(dtype) + shift.astype(dtype))
+        scale = jax.lax.rsqrt(statistics.var + NORM_EPS) * self.norm.scale[...]
+        # the mean first: x·s + (b − m·s) would cancel where |mean| is large beside the deviation
+        centred = fused - statistics.mean.astype(dtype)
+        return jax.nn.relu(centred * scale.astype(dtype) + self.norm.bias[...].astype(dtype))
 
     def classify(
         self, f: Float[Array, "b h w D"], keep: Float[Array, "b D"] | None = None
