@@ -1,4 +1,4 @@
-# make demo   adapts the shipped student to a small synthetic video on the CPU and prints the gain
+# make demo   adapts the shipped student to short videos on the CPU and prints the scores
 # make test   runs the tests
 # make lint   runs ruff and mypy
 #

@@ -47,6 +47,6 @@ def get_config():
     config.train.steps = 600
     config.train.warmup_steps = 50
     config.train.lr = 1e-3
-    # the best of 1e-3, 3e-4 and 1e-4 on the data set's split video_val, which is never reported
+    # of 1e-4, 3e-4 and 1e-3 the one with the highest mIoU on the demo data's split video_val
     config.tta.lr = 1e-4
     return config
