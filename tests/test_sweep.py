@@ -1,0 +1,82 @@
+"""Settings side by side equal single runs; grids are read strictly."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ditta_jax import adapt, checkpoint, ground_truth_teacher, precision, sweep
+from ditta_jax.configuration import default_config
+from ditta_jax.data.procedural.classes import CLASSES, PALETTE
+from ditta_jax.errors import UserError
+from ditta_jax.models.config import StudentConfig
+from ditta_jax.models.student import new_student
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """A tiny student on one video of the tiny data set, the ground truth as teacher."""
+    folder = tmp_path_factory.mktemp("sweep")
+    sizes = StudentConfig(
+        len(CLASSES), (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=8
+    )
+    card = checkpoint.StudentCard(sizes, CLASSES, PALETTE, {})
+    checkpoint.save(folder / "student", new_student(sizes), card)
+    config = default_config()
+    config.update(name="sweep", output=str(folder))
+    config.student.checkpoint = str(folder / "student")
+    config.data.update(builder="procedural_drive/tiny", data_dir=str(folder / "tfds"), max_videos=1)
+    config.input.scale = (64, 64)
+    config.warmup.percent = 50.0
+    config.tta.iters = 2
+    config.metrics.windows = (2,)
+    config.teacher.config = ground_truth_teacher.NAME
+    config.precision.compute = "float64"  # in single, last bits decide labels here
+    return config
+
+
+@pytest.fixture
+def double(config):
+    with precision.policy(config):
+        yield
+
+
+def test_each_setting_scores_as_a_run_of_its_own(config, double):
+    grid = sweep.read_grid(["tta.lr=0,1e-2", "vote.area_power=0.3,2"])
+    rows = sweep.sweep(config, grid)
+    assert rows == json.loads((Path(config.output) / "sweep" / "sweep.json").read_text())
+    assert [row["setting"] for row in rows] == [
+        "frozen student",
+        "tta.lr=0 vote.area_power=0.3",
+        "tta.lr=0 vote.area_power=2",
+        "tta.lr=0.01 vote.area_power=0.3",
+        "tta.lr=0.01 vote.area_power=2",
+    ]
+    assert len({row["mIoU"] for row in rows}) > 2  # the settings matter
+    for settings, row in zip(grid[2:], rows[3:], strict=True):
+        single = sweep.with_settings(config, settings)
+        with single.unlocked():
+            single.name = row["setting"]
+        methods = adapt.adapt_videos(single)["methods"]
+        for score in ("mIoU", "wIoU", "mVC2"):
+            assert row[score] == pytest.approx(methods["ditta"][score], abs=1e-9)
+            assert rows[0][score] == methods["iss"][score]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([], "name what to vary"),
+        (["tta.iters=1,2"], "'tta.iters' cannot be swept"),
+        (["tta.lr"], "could not convert"),
+        (["tta.lr=1e-3,fast"], "could not convert"),
+    ],
+)
+def test_a_grid_that_cannot_be_swept_is_refused(texts, message):
+    with pytest.raises(UserError, match=message):
+        sweep.read_grid(texts)
+
+
+def test_grids_make_their_product():
+    grid = sweep.read_grid(["tta.lr=1e-4,1e-3", "tta.momentum=0.9"])
+    assert grid == [{"tta.lr": 1e-4, "tta.momentum": 0.9}, {"tta.lr": 1e-3, "tta.momentum": 0.9}]
