@@ -32,7 +32,6 @@ class AdaptationSettings(NamedTuple):
         dropout: rate of the channel dropout.
         stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
         temperature: of the contrastive loss.
-        compute: dtype of activations; state and losses stay in float32 (or float64).
     """
 
     input_size: tuple[int, int]
@@ -41,7 +40,6 @@ class AdaptationSettings(NamedTuple):
     dropout: float = 0.1
     stochastic_depth: float = 0.0
     temperature: float = 1.0
-    compute: str = "float32"
 
 
 class Hyperparameters(NamedTuple):
