@@ -16,10 +16,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ditta_jax import contrast
 from ditta_jax.contrast import Prototypes
 from ditta_jax.losses import cross_entropy, momentum_reliability
-from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics
+from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics, remember
 from ditta_jax.models.student import Student
-
-NORM_MOMENTUM = 0.1  # torch's: running ← 0.9 running + 0.1 batch
 
 
 class AdaptationSettings(NamedTuple):
@@ -273,9 +271,9 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     params, optimiser = _adamw(
         gradient, state.optimiser, state.live.params, active, hyper, settings.train
     )
-    live = Network(params, _remember(state.live.norm, norm))
+    live = Network(params, remember(state.live.norm, norm))
     mean = optax.incremental_update(params, state.momentum.params, 1 - hyper.momentum)
-    momentum = Network(mean, _remember(state.momentum.norm, mean_norm))
+    momentum = Network(mean, remember(state.momentum.norm, mean_norm))
     losses = losses._replace(
         distill_fused=jnp.where(has_previous, losses.distill_fused, jnp.nan),
         contrast=jnp.where(has_objects, losses.contrast, jnp.nan),
@@ -322,12 +320,6 @@ def _dropout(key, frames, channels, settings):
 def _state_dtype(x: Array) -> Array:
     """Losses are computed in float32 at least."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def _remember(running: NormStatistics, batch: NormStatistics) -> NormStatistics:
-    return jax.tree.map(
-        lambda old, new: (1 - NORM_MOMENTUM) * old + NORM_MOMENTUM * new, running, batch
-    )
 
 
 # ---------------------------------------------------------------------------- AdamW

@@ -28,12 +28,10 @@ from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
 from ditta_jax.losses import IGNORE
 from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics
+from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics, remember
 from ditta_jax.models.resize import bilinear
 from ditta_jax.models.student import Student, fill, new_student
 from ditta_jax.sealed_json import write_atomically
-
-NORM_MOMENTUM = 0.1  # torch's convention
 
 
 class TrainState(NamedTuple):
@@ -111,9 +109,7 @@ def train_step(state, frames, labels, key, *, graph, optimiser, rates):
     (value, batch), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     updates, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
     params = optax.apply_updates(state.params, updates)
-    norm = jax.tree.map(
-        lambda old, new: (1 - NORM_MOMENTUM) * old + NORM_MOMENTUM * new, state.norm, batch
-    )
+    norm = remember(state.norm, batch)
     return TrainState(params, norm, optimiser_state, state.step + 1), value
 
 

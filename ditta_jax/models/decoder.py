@@ -15,6 +15,7 @@ from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.resize import bilinear
 
 NORM_EPS = 1e-5
+NORM_MOMENTUM = 0.1  # torch's: running ← 0.9 running + 0.1 batch
 
 
 class NormStatistics(NamedTuple):
@@ -141,6 +142,13 @@ def clip_statistics(
     mean = (x.sum((1, 2)) * w).sum(0) / n
     var = (((x - mean) ** 2).sum((1, 2)) * w).sum(0) / n
     return NormStatistics(mean, var), NormStatistics(mean, var * n / (n - 1))
+
+
+def remember(running: NormStatistics, batch: NormStatistics) -> NormStatistics:
+    """Running statistics after a batch whose remembered statistics are `batch`."""
+    return jax.tree.map(
+        lambda old, new: (1 - NORM_MOMENTUM) * old + NORM_MOMENTUM * new, running, batch
+    )
 
 
 def channel_dropout(
