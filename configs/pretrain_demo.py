@@ -16,6 +16,8 @@ def get_config():
     config.train.channels = (16, 32, 80, 120)
     config.train.heads = (1, 2, 4, 5)
     config.train.embed_dim = 96
+    # 5 cells of 48x80 are 6 % of the width; 5 of 120x214, as in the paper, are 2 %
+    config.train.radius = 2
     config.train.crop = (128, 256)
     config.train.batch_size = 8
     config.train.steps = 3000

@@ -93,6 +93,7 @@ def _training() -> ConfigDict:
         heads=(1, 2, 5, 8),
         reductions=(8, 4, 2, 1),
         embed_dim=256,
+        radius=5,  # of the fusion's window, on the decoder's grid
         split="stills",
         paths=("",),  # labelled folders of stills, where data.kind is "folder"
         validation_split="stills_val",

@@ -243,6 +243,7 @@ def _start(config: ConfigDict, num_classes: int) -> Student:
         train.heads,
         train.reductions,
         embed_dim=train.embed_dim,
+        radius=train.radius,
     )
     return new_student(sizes, config.seed)
 

@@ -40,7 +40,7 @@ def make_path(generator: np.random.Generator, width: int, height: int) -> Camera
     smooth = (shake + np.roll(shake, 1, 0) + np.roll(shake, -1, 0)) / 1.7
     speed = 0.0 if generator.random() < 0.1 else generator.uniform(0.05, 0.24)
     return CameraPath(
-        focal=width * generator.uniform(0.75, 1.0),
+        focal=width * generator.uniform(1.1, 1.4),
         height=generator.uniform(1.15, 1.45),  # below every roof: roofs are not drawn
         x=generator.uniform(-0.2, 1.0),
         z=0.0,

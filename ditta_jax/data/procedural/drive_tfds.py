@@ -19,7 +19,7 @@ from ditta_jax.data.procedural import shift
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.data.procedural.drive import SIZE, stills, video
 
-GENERATOR = 5  # raise it whenever the generator's output changes
+GENERATOR = 6  # raise it whenever the generator's output changes
 
 _STILLS_PER_STREET = 2
 # First number of every seed, so that no two splits share a street.

@@ -113,7 +113,7 @@ def paint_backdrop(frame, label, depth, ground: Ground, camera: Camera) -> None:
         (ground.hills, ground.hill_colour, VEGETATION, 0.35),
     ):
         if name == BUILDING:
-            tops = profile[column.astype(np.int64)]
+            tops = profile[column.astype(np.int64) % 512]  # a hair left of north rounds to 512
         else:
             tops = np.interp(column, np.arange(513), np.append(profile, profile[0]))
             tops = tops + 1.5 * noise("leaves")[7][(column * 12).astype(np.int64) % SIDE]

@@ -28,34 +28,37 @@ class Picture(NamedTuple):
       frame: UInt8["H W 3"] RGB.
       label: UInt8["H W"] class index.
       depth: Float32["H W"] metres.
+      thing: UInt16["H W"] number of the building, tree, vehicle, ... that is seen, the same at all
+        times of a scene; 0 is ground, sky and skyline.
     """
 
     frame: np.ndarray
     label: np.ndarray
     depth: np.ndarray
+    thing: np.ndarray
 
 
 def render(scene: Scene, ground: Ground, time: float, size: tuple[int, int]) -> Picture:
     """The scene at a time in frames, at a size (H, W)."""
     camera = camera_at(scene.path, time)
     picture = Picture(
-        np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), np.zeros(size, np.float32)
+        np.zeros((*size, 3), np.uint8),
+        np.zeros(size, np.uint8),
+        np.zeros(size, np.float32),
+        np.zeros(size, np.uint16),
     )
-    paint_backdrop(*picture, ground, camera)
-    paint_ground(*picture, ground, scene.street, camera)
+    paint_backdrop(*picture[:3], ground, camera)
+    paint_ground(*picture[:3], ground, scene.street, camera)
     _shadows(picture.frame, scene, camera, time)
-    for wall in sorted(scene.buildings, key=lambda wall: -wall.start[1]):
-        _paint_wall(picture, camera, wall)
-    for board in sorted(scene.garden, key=lambda board: -board.z):
-        _paint_board(picture, camera, board, time)
-    for wall in sorted(scene.fences, key=lambda wall: -wall.start[1]):
-        _paint_wall(picture, camera, wall)
-    things: list[Board | Vehicle] = [*scene.boards, *scene.vehicles]
-    for thing in sorted(things, key=lambda thing: -(thing.z + thing.speed[1] * time)):
-        if isinstance(thing, Board):
-            _paint_board(picture, camera, thing, time)
-        else:
-            _paint_vehicle(picture, camera, thing, time)
+    layers: tuple[tuple[Wall | Board | Vehicle, ...], ...] = (
+        scene.buildings, scene.garden, scene.fences, (*scene.boards, *scene.vehicles)
+    )  # fmt: skip
+    number = 1
+    for layer in layers:
+        numbered = enumerate(layer, start=number)
+        for thing_number, thing in sorted(numbered, key=lambda item: -_distance(item[1], time)):
+            _paint_thing(picture, camera, thing, time, thing_number)
+        number += len(layer)
     return picture._replace(frame=_camera_blur(picture.frame, scene.path, time))
 
 
@@ -66,13 +69,30 @@ def _to_camera(camera: Camera, x: float, z: float) -> tuple[float, float]:
     return float(cosine * dx - sine * dz), float(sine * dx + cosine * dz)
 
 
-def _paint_wall(picture: Picture, camera: Camera, wall: Wall, blur: int = 0) -> None:
+def _distance(thing: Wall | Board | Vehicle, time: float) -> float:
+    """Z of a thing, by which a layer is sorted; that of a wall's start."""
+    return thing.start[1] if isinstance(thing, Wall) else thing.z + thing.speed[1] * time
+
+
+def _paint_thing(
+    picture: Picture, camera: Camera, thing: Wall | Board | Vehicle, time: float, number: int
+) -> None:
+    if isinstance(thing, Wall):
+        _paint_wall(picture, camera, thing, number)
+    elif isinstance(thing, Board):
+        _paint_board(picture, camera, thing, time, number)
+    else:
+        _paint_vehicle(picture, camera, thing, time, number)
+
+
+def _paint_wall(picture: Picture, camera: Camera, wall: Wall, number: int, blur: int = 0) -> None:
     start = _to_camera(camera, *wall.start)
     end = _to_camera(camera, *wall.end)
-    _paint(picture, camera, start, end, wall.height, wall.texture, wall.label, wall.shade, blur)
+    names = (wall.label, number)
+    _paint(picture, camera, start, end, wall.height, wall.texture, names, wall.shade, blur)
 
 
-def _paint_board(picture: Picture, camera: Camera, board: Board, time: float) -> None:
+def _paint_board(picture: Picture, camera: Camera, board: Board, time: float, number: int) -> None:
     x = board.x + board.speed[0] * time
     z = board.z + board.speed[1] * time
     right, forward = _to_camera(camera, x, z)
@@ -82,10 +102,12 @@ def _paint_board(picture: Picture, camera: Camera, board: Board, time: float) ->
     pace = np.hypot(*board.speed) * 1.6
     texture = board.textures[int(time * pace * 4 + board.z) % len(board.textures)]
     start, end = (right - half, forward), (right + half, forward)
-    _paint(picture, camera, start, end, board.height, texture, board.label, 1.0, 0)
+    _paint(picture, camera, start, end, board.height, texture, (board.label, number), 1.0, 0)
 
 
-def _paint_vehicle(picture: Picture, camera: Camera, vehicle: Vehicle, time: float) -> None:
+def _paint_vehicle(
+    picture: Picture, camera: Camera, vehicle: Vehicle, time: float, number: int
+) -> None:
     """The box's visible side and its near end (its near side and visible end if it crosses)."""
     x = vehicle.x + vehicle.speed[0] * time
     z = vehicle.z + vehicle.speed[1] * time
@@ -103,16 +125,17 @@ def _paint_vehicle(picture: Picture, camera: Camera, vehicle: Vehicle, time: flo
         ):
             if seen:
                 side = Wall((edge, near), (edge, far), height, vehicle.side, label, 0.85)
-                _paint_wall(picture, camera, side)
+                _paint_wall(picture, camera, side, number)
         wall = Wall((x - width / 2, z), (x + width / 2, z), height, end, label)
-        _paint_wall(picture, camera, wall)
+        _paint_wall(picture, camera, wall, number)
         return
     nose, tail = x + vehicle.nose * length / 2, x - vehicle.nose * length / 2
     for edge, texture in ((nose, vehicle.front), (tail, vehicle.back)):
         if (edge - camera.x) * (edge - x) < 0:
             wall = Wall((edge, z), (edge, z + width), height, texture, label, 0.85)
-            _paint_wall(picture, camera, wall)
-    _paint_wall(picture, camera, Wall((nose, z), (tail, z), height, vehicle.side, label), blur)
+            _paint_wall(picture, camera, wall, number)
+    wall = Wall((nose, z), (tail, z), height, vehicle.side, label)
+    _paint_wall(picture, camera, wall, number, blur)
 
 
 def _clip_near(start, end):
@@ -132,9 +155,12 @@ def _clip_near(start, end):
 
 def _paint(
     picture: Picture, camera: Camera, start, end, height: float, texture: Texture,
-    label: int, shade: float, blur: int,
+    names: tuple[int, int], shade: float, blur: int,
 ) -> None:  # fmt: skip
-    """Paints a standing rectangle given by its ground line in camera coordinates."""
+    """Paints a standing rectangle given by its ground line in camera coordinates.
+
+    `names`: its class and its number, see `Picture`.
+    """
     clipped = _clip_near(start, end)
     if clipped is None:
         return
@@ -179,7 +205,7 @@ def _paint(
         if ua < ub
         else np.linspace(1 / zb, 1 / za, window[0])
     )
-    _compose(picture, (top, bottom, left, right), patch[..., :3], cover, shade, label, inverse)
+    _compose(picture, (top, bottom, left, right), patch[..., :3], cover, shade, names, inverse)
 
 
 def _steeper(alpha: np.ndarray, factor: float) -> np.ndarray:
@@ -188,7 +214,7 @@ def _steeper(alpha: np.ndarray, factor: float) -> np.ndarray:
     return cv2.LUT(alpha, table)
 
 
-def _compose(picture: Picture, box, colour, cover, shade: float, label: int, inverse) -> None:
+def _compose(picture: Picture, box, colour, cover, shade: float, names, inverse) -> None:
     top, bottom, left, right = box
     if shade != 1.0:
         colour = cv2.convertScaleAbs(colour, alpha=shade)
@@ -198,7 +224,9 @@ def _compose(picture: Picture, box, colour, cover, shade: float, label: int, inv
         np.ascontiguousarray(colour), np.ascontiguousarray(view), weight, 1 - weight
     )
     mask = cover >= 128
+    label, number = names
     np.copyto(picture.label[top:bottom, left:right], np.uint8(label), where=mask)
+    np.copyto(picture.thing[top:bottom, left:right], np.uint16(number), where=mask)
     np.copyto(picture.depth[top:bottom, left:right], (1 / inverse).astype(np.float32), where=mask)
 
 

@@ -141,8 +141,8 @@ def _street(generator: np.random.Generator) -> tuple[Street, tuple[str, str]]:
     sides = []
     for kind in kinds:
         road = generator.uniform(3.6, 4.9)
-        verge = road + (generator.uniform(1.0, 2.5) if generator.random() < 0.4 else 0.0)
-        pavement = verge + generator.uniform(1.8, 4.2)
+        verge = road + (generator.uniform(1.5, 4.0) if generator.random() < 0.4 else 0.0)
+        pavement = verge + generator.uniform(2.5, 5.5)
         depth = {"built": 0.0, "garden": generator.uniform(2.5, 7.0), "park": 60.0}[kind]
         sides.append(Side(road, verge, pavement, pavement + depth))
     crossing = None
@@ -182,8 +182,8 @@ def _buildings(generator, street: Street, side: Side, sign: int) -> list[Wall]:
 def _fences(generator, street: Street, side: Side, sign: int, kind: str) -> list[Wall]:
     walls = []
     z = 0.0
-    height = generator.uniform(0.8, 1.8)
-    share = generator.uniform(0.5, 1.0) if kind == "garden" else generator.uniform(0.0, 0.6)
+    height = generator.uniform(1.3, 2.6)
+    share = generator.uniform(0.6, 1.0) if kind == "garden" else generator.uniform(0.2, 0.8)
     x = sign * (side.pavement + 0.1)
     while z < 60:
         length = generator.uniform(5, 14)
@@ -221,15 +221,15 @@ def _pavement_things(generator, street: Street, side: Side, sign: int) -> list[B
     for _ in range(int(generator.integers(1, 4))):
         height = generator.uniform(2.6, 4.2)
         width, texture = height * scenery.SIGN_SHAPE, _texture(generator, scenery.sign)
-        z = generator.uniform(7, 48)
+        z = generator.uniform(6, 30)
         x = sign * (side.road + 0.35)
         things.append(Board(x, z, (0.0, 0.0), width, height, (texture,), SIGN))
     if generator.random() < 0.4:
         for z in np.arange(generator.uniform(6, 14), 60, generator.uniform(9, 16)):
             if not _blocked(street, z - 1, z + 1):
                 things.append(_tree(generator, sign * (side.road + 0.6), float(z)))
-    for _ in range(int(generator.integers(1, 5))):
-        z = generator.uniform(6, 26)
+    for _ in range(int(generator.integers(2, 6))):
+        z = generator.uniform(4.5, 13)
         x = sign * generator.uniform(side.verge + 0.4, side.pavement - 0.3)
         walk = generator.choice([-1, 0, 1]) * generator.uniform(0.03, 0.09)
         things.append(_person(generator, x, z, (0.0, float(walk))))
@@ -242,7 +242,7 @@ def _person(generator, x: float, z: float, speed: tuple[float, float]) -> Board:
     phases = tuple(
         Texture(partial(traffic.person, stride=stride), seed) for stride in (0.0, 8.0, 0.0, -8.0)
     )
-    return Board(float(x), float(z), speed, 0.8, height, phases, PERSON)
+    return Board(float(x), float(z), speed, 0.95, height, phases, PERSON)
 
 
 def _crossing_people(generator, street: Street) -> list[Board]:
@@ -251,7 +251,7 @@ def _crossing_people(generator, street: Street) -> list[Board]:
         heading = generator.choice([-1, 1])
         edge = street.left.pavement if heading > 0 else street.right.pavement
         x = -heading * edge * generator.uniform(0.2, 1.3)
-        z = generator.uniform(13, 29)
+        z = generator.uniform(6, 14)
         people.append(
             _person(generator, x, z, (float(heading * generator.uniform(0.04, 0.1)), 0.0))
         )
@@ -260,7 +260,7 @@ def _crossing_people(generator, street: Street) -> list[Board]:
 
 def _vehicle(generator, x, z, speed, along: bool, nose: int) -> Vehicle:
     colour = paint(generator)
-    if generator.random() < 0.22:
+    if generator.random() < 0.18:
         if generator.random() < 0.5:  # plain walls, near the buildings' colours
             colour = generator.uniform(120, 235) + generator.uniform(-15, 15, 3)
         bus = bool(generator.random() < 0.5)

@@ -163,7 +163,7 @@ def sign(generator: np.random.Generator) -> np.ndarray:
     grey = draw_colour(generator, 70, 170)
     rgb = surface(generator, rows, columns, grey, (("streaks", 0.2),))
     alpha = np.zeros((rows, columns), np.uint8)
-    half = generator.uniform(2.2, 3.2)
+    half = generator.uniform(3.4, 4.8)
     polygon(alpha, [(24 - half, 4), (24 + half, 4), (24 + half, 144), (24 - half, 144)], 255)
     plate = paint(generator).tolist() if generator.random() < 0.5 else (190, 25, 25)
     inner = (225, 225, 220) if kind != 2 else (240, 200, 40)

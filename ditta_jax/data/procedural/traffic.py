@@ -118,7 +118,7 @@ def person(generator: np.random.Generator, stride: float) -> np.ndarray:
     rgb = surface(generator, rows, columns, coat, (("medium", 0.22), ("fine", 0.12)))
     rgb[52:] = surface(generator, 44, columns, trousers, (("streaks", 0.25),))
     hair = draw_colour(generator, 15, 120).tolist()
-    half = 8.5 * generator.uniform(0.9, 1.3)
+    half = 8.5 * generator.uniform(1.0, 1.4)
     alpha = np.zeros((rows, columns), np.uint8)
     for side in (-1, 1):
         foot = 22 + side * (3 + stride * 0.9)
