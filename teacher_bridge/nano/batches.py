@@ -10,10 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from teacher_bridge.nano.clips import FRAME_SIZE, HELD_OUT_SEED, Clip, click_in, make_clip
+from teacher_bridge.nano.clips import (
+    FRAME_SIZE,
+    HELD_OUT_SEED,
+    LEAST_AREA,
+    NO_OBJECT,
+    Clip,
+    click_in,
+    make_clip,
+)
+from teacher_bridge.nano.drive_clips import make_drive_clip
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as `sam2` normalises frames
-LEAST_AREA = 80  # pixels of an object in the first frame
+DRIVE_EVERY = 3  # of so many clips one shows the demo's streets
 
 
 class Batch(NamedTuple):
@@ -43,7 +52,8 @@ class ClipPool:
         seed = self._first + self.made * self._stride
         if seed >= HELD_OUT_SEED:
             raise SystemExit("the training has used up its seeds")
-        clip = make_clip(seed, self._length)
+        make = make_drive_clip if self.made % DRIVE_EVERY == 0 else make_clip
+        clip = make(seed, self._length)
         if len(self.clips) < self._capacity:
             self.clips.append(clip)
         else:
@@ -122,7 +132,7 @@ def _crop(
 def choose_objects(clip: Clip, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draws labels visible in frame 0, figures and what vanishes later more often."""
     labels, areas = np.unique(clip.labels[0], return_counts=True)
-    labels = labels[areas >= LEAST_AREA]
+    labels = labels[(areas >= LEAST_AREA) & (labels != NO_OBJECT)]
     if not len(labels):
         return labels.astype(np.int64)
     weights = np.where(labels >= clip.region_count, 2.0, 1.0)

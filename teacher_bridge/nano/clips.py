@@ -14,6 +14,8 @@ from teacher_bridge.nano.silhouettes import SIDE
 
 FRAME_SIZE = 192
 HELD_OUT_SEED = 10_000_000  # seeds from here on are never trained on
+LEAST_AREA = 80  # pixels of an object in the first frame
+NO_OBJECT = 255  # label of what is not worth a click
 
 Matrix = NDArray[np.float64]
 Where = Literal["centre", "deep", "anywhere"]
@@ -23,7 +25,7 @@ class Clip(NamedTuple):
     """A video whose every pixel is labelled.
 
     frames: uint8 [T, S, S, 3] RGB; labels: uint8 [T, S, S], 0..region_count-1 for regions of the
-    background, from region_count on for figures.
+    background, from region_count on for figures, `NO_OBJECT` for neither.
     """
 
     frames: NDArray[np.uint8]

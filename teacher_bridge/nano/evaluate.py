@@ -1,6 +1,7 @@
 """Measures a nano SAM 2 on held-out procedural clips, or on real DAVIS clips.
 
     python -m teacher_bridge.nano.evaluate --clips 50
+    python -m teacher_bridge.nano.evaluate --clips 50 --streets
     python -m teacher_bridge.nano.evaluate --davis DAVIS_FOLDER
 
 Held-out clips come from the generator of the training clips, from seeds that training never
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.davis:
         print_davis(predictor, options.davis)
     else:
-        print_held_out(predictor, options.clips, options.frames, options.click)
+        print_held_out(predictor, options.clips, options.frames, options.click, options.streets)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -40,6 +41,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=17, help="frames of each (default 17)")
     places = ("centre", "deep", "anywhere")
     parser.add_argument("--click", choices=places, default="centre", help="where in the object")
+    parser.add_argument("--streets", action="store_true", help="clips of the demo's streets")
     parser.add_argument("--davis", type=Path, help="folder with JPEGImages and Annotations")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)

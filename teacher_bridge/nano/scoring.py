@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from teacher_bridge.nano.clips import HELD_OUT_SEED, Clip, Where, click_in, make_clip
+from teacher_bridge.nano.clips import HELD_OUT_SEED, NO_OBJECT, Clip, Where, click_in, make_clip
+from teacher_bridge.nano.drive_clips import make_drive_clip
 from teacher_bridge.nano.tracking import overlap, track
 
 PROMPTED_AREA = 150  # pixels an object shows in frame 0 to be prompted
@@ -33,7 +34,7 @@ def score_clip(predictor: torch.nn.Module, clip: Clip, where: Where, seed: int) 
     """Clicks on every large enough element of frame 0 and scores all frames."""
     rng = np.random.default_rng(seed)
     labels, areas = np.unique(clip.labels[0], return_counts=True)
-    chosen = [int(label) for label in labels[areas >= PROMPTED_AREA]]
+    chosen = [int(label) for label in labels[(areas >= PROMPTED_AREA) & (labels != NO_OBJECT)]]
     clicks = {label: click_in(clip.labels[0] == label, rng, where) for label in chosen}
     found = track(predictor, clip.frames, clicks=clicks)
     return [
@@ -49,18 +50,25 @@ def score_clip(predictor: torch.nn.Module, clip: Clip, where: Where, seed: int) 
     ]
 
 
-def print_held_out(predictor: torch.nn.Module, clips: int, frames: int, where: Where) -> None:
-    """Prints mean IoU over objects by frame, and how absence is told."""
+def print_held_out(
+    predictor: torch.nn.Module, clips: int, frames: int, where: Where, streets: bool = False
+) -> None:
+    """Prints mean IoU over objects by frame, and how absence is told.
+
+    `streets`: on the demo's streets (`drive_clips`) instead of the trainer's own clips.
+    """
+    make = make_drive_clip if streets else make_clip
     scores: list[Score] = []
     seconds = 0.0
     for index in range(clips):
-        clip = make_clip(HELD_OUT_SEED + index, frames)
+        clip = make(HELD_OUT_SEED + index, frames)
         started = time.monotonic()
         scores += score_clip(predictor, clip, where, index)
         seconds += time.monotonic() - started
     last = frames - 1
     shown = sorted({0, *range(4, last, 4), last})
-    print(f"{clips} held-out clips, one {where} click an object; mean IoU where visible")
+    kind = " of streets" if streets else ""
+    print(f"{clips} held-out clips{kind}, one {where} click an object; mean IoU where visible")
     print("| | objects |" + "".join(f" frame {t} |" for t in shown))
     print("|---|---|" + "---|" * len(shown))
     for name, kinds in (("figures", (False,)), ("regions", (True,)), ("all", (False, True))):

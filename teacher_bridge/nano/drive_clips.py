@@ -1,0 +1,82 @@
+"""Training clips from the demo's procedural streets: other streets than those of the data set."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ditta_jax.data.procedural.drive import LENGTH, SIZE
+from ditta_jax.data.procedural.ground import make_ground
+from ditta_jax.data.procedural.render import Picture, render
+from ditta_jax.data.procedural.scene import make_scene
+from ditta_jax.data.procedural.shift import apply_shift, draw_shift
+from teacher_bridge.nano.clips import FRAME_SIZE, LEAST_AREA, NO_OBJECT, Clip
+
+DRIVE_SEED = 21  # first number of every seed; the data set's splits have others
+
+
+def make_drive_clip(seed: int, length: int, size: int = FRAME_SIZE) -> Clip:
+    """Returns `length` frames of the street of this seed, squeezed into the square input.
+
+    Its objects are what frame 0 shows at least `LEAST_AREA` pixels of: every thing, and every
+    connected part of sky, skyline and ground; all else has the label `NO_OBJECT`.
+    """
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng([DRIVE_SEED, seed, length])
+    scene = make_scene(rng, SIZE[1], SIZE[0])
+    ground = make_ground(rng)
+    shift = draw_shift(rng, rng.uniform(0, 1))
+    stride = int(rng.integers(1, 3))
+    start = int(rng.integers(LENGTH - (length - 1) * stride))
+    pictures = [render(scene, ground, float(start + stride * t), SIZE) for t in range(length)]
+    frames = [apply_shift(p.frame, p.depth, shift, rng) for p in pictures]
+    labels, region_count = _objects(pictures)
+    square = (size, size)
+    return Clip(
+        np.stack([cv2.resize(f, square, interpolation=cv2.INTER_AREA) for f in frames]),
+        np.stack([cv2.resize(k, square, interpolation=cv2.INTER_NEAREST) for k in labels]),
+        region_count,
+    )
+
+
+def _objects(pictures: list[Picture]) -> tuple[list[NDArray[np.uint8]], int]:
+    """Labels per frame, and the count of regions, whose labels come first."""
+    parts = [_large(_parts(np.where(pictures[0].thing == 0, pictures[0].label, NO_OBJECT)))]
+    for picture in pictures[1:]:
+        parts.append(_follow(parts[-1], np.where(picture.thing == 0, picture.label, NO_OBJECT)))
+    region_count = len(np.unique(parts[0][parts[0] != NO_OBJECT]))
+    numbers, areas = np.unique(pictures[0].thing, return_counts=True)
+    things = numbers[(numbers > 0) & (areas >= LEAST_AREA)][: NO_OBJECT - region_count]
+    for part, picture in zip(parts, pictures, strict=True):
+        for index, number in enumerate(things):
+            part[picture.thing == number] = region_count + index
+    return parts, region_count
+
+
+def _parts(classes: NDArray) -> list[NDArray[np.bool_]]:
+    """The connected parts of every class but `NO_OBJECT`."""
+    parts = []
+    for label in np.unique(classes[classes != NO_OBJECT]):
+        count, components = cv2.connectedComponents((classes == label).astype(np.uint8))
+        parts += [components == k for k in range(1, count)]
+    return parts
+
+
+def _large(parts: list[NDArray[np.bool_]]) -> NDArray[np.uint8]:
+    labels = np.full(parts[0].shape, NO_OBJECT, np.uint8)
+    large = [part for part in parts if part.sum() >= LEAST_AREA]
+    for index, part in enumerate(large[: NO_OBJECT // 2]):
+        labels[part] = index
+    return labels
+
+
+def _follow(before: NDArray[np.uint8], classes: NDArray) -> NDArray[np.uint8]:
+    """Gives every part the label that most of it had in the frame before."""
+    labels = np.full(before.shape, NO_OBJECT, np.uint8)
+    for part in _parts(classes):
+        known = before[part]
+        known = known[known != NO_OBJECT]
+        if len(known):
+            labels[part] = np.bincount(known).argmax()
+    return labels
