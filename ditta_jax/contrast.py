@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ditta_jax.full_resolution import resize_columns, row_blocks, sum_over_rows, transpose_rows
-from ditta_jax.models.resize import chain
+from ditta_jax.models.resize_matrices import chain
 
 NORM_FLOOR = 1e-12  # torch's F.normalize divides by max(‖x‖, 1e-12)
 ABSENT = -1e30  # similarity of an object that the frame does not show
@@ -154,9 +154,6 @@ def contrastive_loss(
     """
     H, W = object_ids.shape
     O = present.shape[0]
-    # On a frame without objects no pixel counts, but all-absent similarities would still reach the
-    # gradient: at -1e30 one rounding is enough for exp to overflow, and 0 · inf is not 0.
-    present = present | ~present.any()
     # On a frame without objects no pixel counts, but all-absent similarities would still reach the
     # gradient: at -1e30 one rounding is enough for exp to overflow, and 0 · inf is not 0.
     present = present | ~present.any()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ditta_jax.models.resize import chain
+from ditta_jax.models.resize_matrices import chain
 
 COLUMN_TILE = 128  # columns per banded product: the band of a 4× upsampling is then 34 wide
 BLOCK_ELEMENTS = 2**21  # of a block [rows, W, c]: 8 MiB in float32, near the size of a CPU cache

@@ -5,7 +5,7 @@ import pytest
 
 from ditta_jax import contrast, full_resolution
 from ditta_jax.contrast import Prototypes
-from ditta_jax.models.resize import chain
+from ditta_jax.models.resize_matrices import chain
 
 h, w, D, O = 4, 5, 6, 4
 SIZE = (13, 18)

@@ -11,7 +11,7 @@ from ditta_jax.full_resolution import (
     sum_over_rows,
     transpose_rows,
 )
-from ditta_jax.models.resize import chain
+from ditta_jax.models.resize_matrices import chain
 
 h, w, C = 5, 6, 3
 INNER = (7, 12)

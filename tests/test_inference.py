@@ -8,7 +8,7 @@ import pytest
 from ditta_jax import adaptation, full_resolution, inference
 from ditta_jax.inference import PreviousFrame
 from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.resize import chain
+from ditta_jax.models.resize_matrices import chain
 from ditta_jax.models.student import new_student
 
 CONFIG = StudentConfig(

@@ -7,7 +7,7 @@ import pytest
 
 from ditta_jax import full_resolution
 from ditta_jax.losses import IGNORE, cross_entropy, entropy, momentum_reliability
-from ditta_jax.models.resize import chain
+from ditta_jax.models.resize_matrices import chain
 
 h, w, C = 4, 5, 3
 INNER, SIZE = (8, 10), (13, 9)

@@ -2,7 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ditta_jax.models.resize import bilinear, chain, interpolation_matrix
+from ditta_jax.models.resize import bilinear
+from ditta_jax.models.resize_matrices import chain, interpolation_matrix
 
 SIZES = [(1, 5), (5, 1), (4, 4), (3, 12), (12, 5), (7, 10), (10, 31)]
 
