@@ -88,26 +88,26 @@ def segment(
     graph: nnx.GraphDef,
     encoder: nnx.State,
     network: Network,
-    frozen: Network,
+    frozen: Network | None,
     previous: PreviousFrame,
     frames: Float[Array, "T Hi Wi 3"],
     size: tuple[int, int],
     threshold: float,
-) -> tuple[PreviousFrame, UInt8[Array, "T H W"], UInt8[Array, "T H W"]]:
+) -> tuple[PreviousFrame, UInt8[Array, "T H W"], UInt8[Array, "T H W"] | None]:
     """Stage D on consecutive frames, and the unadapted student on the same features.
 
     Args:
         graph: structure of the student.
         encoder: its encoder.
         network: adapted decoder and fusion.
-        frozen: decoder before adaptation.
+        frozen: decoder before adaptation; None leaves its labels out.
         previous: carry of the frame before; donated.
         frames: normalised frames.
         size: (H, W) of the labels.
         threshold: τ of Eq. 3.
 
     Returns:
-        the carry, the adapted model's labels, the frozen student's labels.
+        the carry, the adapted model's labels, the frozen student's labels (None without it).
     """
     return _segment(graph, encoder, network, frozen, previous, frames, size, threshold)
 
@@ -138,7 +138,7 @@ def segment_under_settings(
 
 def _segment(graph, encoder, network, frozen, previous, frames, size, threshold):
     student = join_student(graph, encoder, network)
-    baseline = join_student(graph, encoder, frozen)
+    baseline = None if frozen is None else join_student(graph, encoder, frozen)
     input_size = frames.shape[1:3]
 
     def step(previous, frame):
@@ -146,13 +146,32 @@ def _segment(graph, encoder, network, frozen, previous, frames, size, threshold)
         f, z = _embed(student, features)
         z_fused = _wide(student.fusion(f, previous.f, previous.z))
         label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
-        _, z_frozen = _embed(baseline, features)
-        frozen_label, _ = _label_and_entropy(z_frozen, size, input_size)
+        frozen_label = None
+        if baseline is not None:
+            frozen_label = _label(_embed(baseline, features)[1], size, input_size)
         current = PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists))
         return current, (label, frozen_label)
 
     previous, (labels, frozen_labels) = jax.lax.scan(step, previous, frames)
     return previous, labels, frozen_labels
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "size"))
+def segment_plain(
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    network: Network,
+    frames: Float[Array, "T Hi Wi 3"],
+    size: tuple[int, int],
+) -> UInt8[Array, "T H W"]:
+    """The image model alone: argmax of the plain branch, frame by frame."""
+    student = join_student(graph, encoder, network)
+
+    def one(frame):
+        _, z = _embed(student, tuple(y[0] for y in student.encoder(frame[None])))
+        return _label(z, size, frames.shape[1:3])
+
+    return jax.lax.map(one, frames)
 
 
 def _embed(student, features):
@@ -169,6 +188,12 @@ def _wide(x: Array) -> Array:
 def _columns_and_blocks(z, size, input_size):
     columns = resize_columns(z, z.shape[1], input_size[1], size[1])
     return columns, row_blocks((z.shape[0], input_size[0], size[0]), size[1], z.shape[2])
+
+
+def _label(z, size, input_size):
+    """Argmax of Up(z) per pixel."""
+    columns, blocks = _columns_and_blocks(z, size, input_size)
+    return map_rows(lambda x: x.argmax(-1).astype(jnp.uint8), columns, blocks)
 
 
 def _label_and_entropy(z, size, input_size):
