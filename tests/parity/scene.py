@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ditta_jax.benchmark.torch_rivals.direct_decoder import Student
 from tests.parity.golden import Golden
-from tests.parity.twin_decoder import Student
 
 
 class Scene(NamedTuple):

@@ -19,7 +19,7 @@ from ditta_jax import (
     weight_layout,
 )
 from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, Network
-from ditta_jax.models import resize
+from ditta_jax.models import resize, resize_matrices
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.student import Student
 from ditta_jax.released_layout import RELEASED
@@ -73,7 +73,7 @@ def _forward(graph, encoder, network, features, targets, input_size):
         "plain logits": z,
         "fused logits": student.fusion(f[1], f[0], z[0]),
         "projection": u,
-        "both upsamplings": resize.separable(z[1], *(resize.chain(*s) for s in sizes)),
+        "both upsamplings": resize.separable(z[1], *(resize_matrices.chain(*s) for s in sizes)),
         "reliability (contrast)": rho,
         "distillation loss": losses.cross_entropy(z[1], label, input_size),
         "contrastive loss": contrast.contrastive_loss(u, memory.vectors, present, ids),

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.parity import twin_losses, twin_step
+from ditta_jax.benchmark.torch_rivals import direct_losses, direct_step
+from ditta_jax.benchmark.torch_rivals.direct_decoder import Student
 from tests.parity.scene import Scene
-from tests.parity.twin_decoder import Student
 
 FLOAT = {"float32": torch.float32, "float64": torch.float64}
 Results = dict[str, np.ndarray]
@@ -40,18 +40,18 @@ def forward(scene: Scene, dtype: str) -> Results:
         results["fused logits"] = fused.permute(1, 2, 0)
         results["projection"] = u.permute(1, 2, 0)
         sizes = (scene.input_size, scene.size)
-        results["both upsamplings"] = twin_losses.upsample(z[1], sizes).permute(1, 2, 0)
-        plain = twin_losses.probabilities(z[1], sizes)
-        both = twin_losses.fuse_branches(plain, twin_losses.probabilities(fused, sizes))
-        results["reliability (stage A)"] = twin_losses.reliability(plain)
+        results["both upsamplings"] = direct_losses.upsample(z[1], sizes).permute(1, 2, 0)
+        plain = direct_losses.probabilities(z[1], sizes)
+        both = direct_losses.fuse_branches(plain, direct_losses.probabilities(fused, sizes))
+        results["reliability (stage A)"] = direct_losses.reliability(plain)
         results["label (stage A)"] = plain.argmax(0)
         results["label (stage D)"] = both.argmax(0)
-        rho = twin_losses.momentum_reliability(plain)
+        rho = direct_losses.momentum_reliability(plain)
         results["reliability (contrast)"] = rho
         label = torch.from_numpy(scene.label.astype(np.int64))
-        results["distillation loss"] = twin_losses.cross_entropy(plain, label)
+        results["distillation loss"] = direct_losses.cross_entropy(plain, label)
         ids = torch.from_numpy(scene.object_ids.astype(np.int64))
-        loss, prototypes = twin_losses.contrast(u, u, rho, ids, stored(scene, dtype))
+        loss, prototypes = direct_losses.contrast(u, u, rho, ids, stored(scene, dtype))
         results["contrastive loss"] = loss
         results["prototypes"] = torch.stack([prototypes[o] for o in sorted(prototypes)])
     return {key: value.numpy() for key, value in results.items()}
@@ -65,11 +65,11 @@ def step(scene: Scene, dtype: str, first_frame: bool = False) -> Results:
         dtype: "float32" or "float64".
         first_frame: use the second frame alone, as at t = 0.
     """
-    adaptation = twin_step.Adaptation(twin_student(scene, dtype))
+    adaptation = direct_step.Adaptation(twin_student(scene, dtype))
     adaptation.prototypes = stored(scene, dtype)
     clip = torch.from_numpy(scene.frames[1:] if first_frame else scene.frames).to(FLOAT[dtype])
     label, ids = (torch.from_numpy(x.astype(np.int64)) for x in (scene.label, scene.object_ids))
-    losses = adaptation.step(clip, twin_step.Target(label, ids))
+    losses = adaptation.step(clip, direct_step.Target(label, ids))
     results: Results = {}
     for name, term in zip(("distill", "fused", "contrast"), losses, strict=True):
         results[f"loss/{name}"] = np.array(np.nan if term is None else term.item())
@@ -86,7 +86,7 @@ def step(scene: Scene, dtype: str, first_frame: bool = False) -> Results:
     return {key: np.asarray(value) for key, value in results.items()}
 
 
-def stored(scene: Scene, dtype: str) -> twin_losses.Prototypes:
+def stored(scene: Scene, dtype: str) -> direct_losses.Prototypes:
     """The scene's stored prototypes by object id."""
     table = torch.from_numpy(scene.prototypes).to(FLOAT[dtype])
     return {o + 1: table[o] for o in np.flatnonzero(scene.seen)}

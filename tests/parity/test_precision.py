@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from ditta_jax import contrast, losses
-from tests.parity import stages_ours, twin_losses
+from ditta_jax.benchmark.torch_rivals import direct_losses
+from tests.parity import stages_ours
 from tests.parity.golden import Golden
 from tests.parity.measure import Comparison, square_error
 from tests.parity.scene import Variation, fresh_scene, golden_scene
@@ -100,10 +101,10 @@ def _twin(z, u, u_momentum, label, ids, dtype):
         for x in (z, u, u_momentum)
     )
     label, ids = (torch.from_numpy(x.astype(np.int64)) for x in (label, ids))
-    p = twin_losses.probabilities(z, (INPUT_SIZE, SIZE))
-    distill = twin_losses.cross_entropy(p, label)
-    rho = twin_losses.momentum_reliability(p.detach())
-    apart, prototypes = twin_losses.contrast(u, u_momentum, rho, ids, {})
+    p = direct_losses.probabilities(z, (INPUT_SIZE, SIZE))
+    distill = direct_losses.cross_entropy(p, label)
+    rho = direct_losses.momentum_reliability(p.detach())
+    apart, prototypes = direct_losses.contrast(u, u_momentum, rho, ids, {})
     results = {
         "distillation loss": distill,
         "its gradient": torch.autograd.grad(distill, z)[0].permute(1, 2, 0),

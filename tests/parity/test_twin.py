@@ -1,12 +1,12 @@
-"""The twin itself is held to the authors' numbers before anything is compared with the twin."""
+"""The twin, which is the benchmark's direct rival too, is held to the authors' numbers first."""
 
 import numpy as np
 import pytest
 import torch
 
-from tests.parity import twin_losses, twin_step
+from ditta_jax.benchmark.torch_rivals import direct_losses, direct_step
+from ditta_jax.benchmark.torch_rivals.direct_decoder import Student
 from tests.parity.golden import Golden
-from tests.parity.twin_decoder import Student
 
 
 def student_of(golden: Golden, dtype: torch.dtype, prefix: str = "init") -> Student:
@@ -26,19 +26,19 @@ class Run:
         self.student = student_of(golden, dtype)
         inputs = [torch.from_numpy(x).to(dtype) for x in golden.inputs]
         plain = [
-            twin_step.predict_plain(self.student, x, golden.size) for x in inputs[: golden.warmup]
+            direct_step.predict_plain(self.student, x, golden.size) for x in inputs[: golden.warmup]
         ]
         self.labels = torch.stack([p.argmax(0) for p in plain])
-        self.reliability = torch.stack([twin_losses.reliability(p) for p in plain])
+        self.reliability = torch.stack([direct_losses.reliability(p) for p in plain])
         ids = {t: torch.from_numpy(m.astype(np.int64)) for t, m in golden.object_ids.items()}
         score = torch.from_numpy(golden.arrays["target_score"])
-        targets = twin_step.targets_from_objects(self.labels, ids, score)
-        settings = twin_step.Settings(learning_rate=meta["lr"])
-        self.adaptation = twin_step.Adaptation(self.student, settings)
+        targets = direct_step.targets_from_objects(self.labels, ids, score)
+        settings = direct_step.Settings(learning_rate=meta["lr"])
+        self.adaptation = direct_step.Adaptation(self.student, settings)
         rows = self.adaptation.run(inputs[: golden.warmup], targets, meta["iters"])
         self.losses = np.array([row.row() for row in rows])
         self.adapted = {k: v.numpy() for k, v in self.adaptation.live.state_dict().items()}
-        labels = twin_step.predict_fused(self.adaptation.live, inputs, golden.size, golden.warmup)
+        labels = direct_step.predict_fused(self.adaptation.live, inputs, golden.size, golden.warmup)
         self.predictions = torch.stack(list(labels)).numpy()
 
 

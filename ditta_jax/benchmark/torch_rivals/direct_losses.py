@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.parity.twin_decoder import bilinear
+from ditta_jax.benchmark.torch_rivals.direct_decoder import bilinear
 
 IGNORE = 255
 Prototypes = dict[int, Tensor]
@@ -102,7 +102,7 @@ def contrast(
             prototypes[o] = new
         table = torch.stack([prototypes[o] for o in present])
     similarity = torch.einsum("od,dyx->oyx", table, unit_features(live, size)) / temperature
-    target = torch.full(size, IGNORE)
+    target = torch.full(size, IGNORE, device=object_ids.device)
     for index, o in enumerate(present):
         target[object_ids == o] = index
     loss = functional.cross_entropy(

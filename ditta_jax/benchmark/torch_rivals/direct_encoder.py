@@ -1,7 +1,8 @@
 """The Mix Transformer encoder in plain PyTorch, written from the method's description.
 
-One half of the twin: a slow, obvious second opinion. Parameter names follow the released
-checkpoints (`patch_embed1.proj`, `block1.0.attn.q`, `norm1`, …), so a state dict needs no mapping.
+The slow, obvious second opinion that tests compare with, and the benchmark's rival (a). Parameter
+names follow the released checkpoints (`patch_embed1.proj`, `block1.0.attn.q`, `norm1`, …), so a
+state dict needs no mapping.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ class StochasticDepth(nn.Module):
         """Zero the samples that are dropped and rescale the others by `1 / (1 - rate)`."""
         if not self.training or self.rate == 0.0:
             return x
-        keep = torch.rand(x.shape[0], 1, 1, dtype=x.dtype) >= self.rate
+        keep = torch.rand(x.shape[0], 1, 1, dtype=x.dtype, device=x.device) >= self.rate
         return x * keep / (1.0 - self.rate)
 
 
@@ -57,7 +58,7 @@ class Attention(nn.Module):
             self.norm = nn.LayerNorm(dim, eps=1e-5)
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        """Softmax of `q kᵀ / √(head size)`, evaluated directly."""
+        """Reduce the keys' map, project, attend, join the heads."""
         n, _, dim = x.shape
         source = x
         if self.reduction > 1:
@@ -66,8 +67,11 @@ class Attention(nn.Module):
         size = dim // self.heads
         q = self.q(x).reshape(n, -1, self.heads, size).transpose(1, 2)
         k, v = self.kv(source).reshape(n, -1, 2, self.heads, size).permute(2, 0, 3, 1, 4)
-        weights = (q @ k.transpose(-1, -2) * size**-0.5).softmax(-1)
-        return self.proj((weights @ v).transpose(1, 2).reshape(n, -1, dim))
+        return self.proj(self.attend(q, k, v).transpose(1, 2).reshape(n, -1, dim))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Softmax of `q kᵀ / √(head size)` applied to v, evaluated directly."""
+        return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v
 
 
 class DepthwiseConv(nn.Module):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tests.parity import twin_losses
-from tests.parity.twin_decoder import ClipOutput, Student
+from ditta_jax.benchmark.torch_rivals import direct_losses
+from ditta_jax.benchmark.torch_rivals.direct_decoder import ClipOutput, Student
 
 
 class Target(NamedTuple):
@@ -36,7 +36,7 @@ class Losses(NamedTuple):
 
     def total(self) -> Tensor:
         """Sum of the terms that exist."""
-        return sum(term for term in self if term is not None)
+        return torch.stack([term for term in self if term is not None]).sum()
 
     def row(self) -> list[float]:
         """The terms and their sum as numbers, NaN for a missing one."""
@@ -73,7 +73,7 @@ class Adaptation:
             eps=settings.eps,
             weight_decay=settings.weight_decay,
         )
-        self.prototypes: twin_losses.Prototypes = {}
+        self.prototypes: direct_losses.Prototypes = {}
 
     def losses(self, clip: Tensor, target: Target) -> Losses:
         """Forward of both networks and the three terms; stores the new prototypes.
@@ -86,15 +86,15 @@ class Adaptation:
         with torch.no_grad():
             slow: ClipOutput = self.momentum(clip)
         sizes = (clip.shape[2:], target.label.shape)
-        plain = twin_losses.probabilities(live.plain, sizes)
-        distill = twin_losses.cross_entropy(plain, target.label)
+        plain = direct_losses.probabilities(live.plain, sizes)
+        distill = direct_losses.cross_entropy(plain, target.label)
         fused = None
         if live.fused is not None:
-            fused = twin_losses.cross_entropy(
-                twin_losses.probabilities(live.fused, sizes), target.label
+            fused = direct_losses.cross_entropy(
+                direct_losses.probabilities(live.fused, sizes), target.label
             )
-        rho = twin_losses.momentum_reliability(twin_losses.probabilities(slow.plain, sizes))
-        contrast, self.prototypes = twin_losses.contrast(
+        rho = direct_losses.momentum_reliability(direct_losses.probabilities(slow.plain, sizes))
+        contrast, self.prototypes = direct_losses.contrast(
             live.projected,
             slow.projected,
             rho,
@@ -127,7 +127,7 @@ class Adaptation:
         for _ in range(passes):
             for t, target in enumerate(targets):
                 if target is not None:
-                    clip = torch.stack(frames[max(t - 1, 0) : t + 1])
+                    clip = torch.stack(list(frames[max(t - 1, 0) : t + 1]))
                     rows.append(self.step(clip, target))
         return rows
 
@@ -166,7 +166,7 @@ def targets_from_objects(
 def predict_plain(student: Student, frame: Tensor, size: Sequence[int]) -> Tensor:
     """Evaluation-mode probabilities `[C, H, W]` of the plain branch for one frame."""
     output = student.eval()(frame[None])
-    return twin_losses.probabilities(output.plain, (frame.shape[1:], size))
+    return direct_losses.probabilities(output.plain, (frame.shape[1:], size))
 
 
 @torch.no_grad()
@@ -191,8 +191,8 @@ def predict_fused(
         clip = torch.stack(list(frames[max(t - 1, 0) : t + 1]))
         output = student(clip)
         sizes = (clip.shape[2:], size)
-        p = twin_losses.probabilities(output.plain, sizes)
+        p = direct_losses.probabilities(output.plain, sizes)
         if output.fused is not None:
-            fused = twin_losses.probabilities(output.fused, sizes)
-            p = twin_losses.fuse_branches(p, fused, threshold)
+            fused = direct_losses.probabilities(output.fused, sizes)
+            p = direct_losses.fuse_branches(p, fused, threshold)
         yield p.argmax(0)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.parity.twin_encoder import MixTransformer
+from ditta_jax.benchmark.torch_rivals.direct_encoder import MixTransformer
 
 
 class ClipOutput(NamedTuple):
@@ -55,9 +55,10 @@ class FuseConv(nn.Module):
         return functional.relu(self.bn(self.conv(x)))
 
 
-def window_mask(height: int, width: int, radius: int) -> Tensor:
+def window_mask(height: int, width: int, radius: int, device: torch.device | None = None) -> Tensor:
     """`[h·w, h·w]`, true where a key lies in the square window around a query."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    rows, columns = (torch.arange(n, device=device) for n in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     y, x = y.flatten(), x.flatten()
     near_y = (y[:, None] - y[None, :]).abs() <= radius
     near_x = (x[:, None] - x[None, :]).abs() <= radius
@@ -126,7 +127,7 @@ class Decoder(nn.Module):
         q = self.query_layer(current.flatten(1).T)
         k = self.key_layer(previous.flatten(1).T)
         v = previous_logits.flatten(1).T
-        outside = ~window_mask(height, width, self.radius)
+        outside = ~window_mask(height, width, self.radius, current.device)
         weights = (q @ k.T).masked_fill(outside, -torch.inf).softmax(-1)
         return (weights @ v).T.reshape(-1, height, width)
 

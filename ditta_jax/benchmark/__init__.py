@@ -1,0 +1,1 @@
+"""Compares this package with PyTorch on the same weights, clip and step; see `__main__`."""

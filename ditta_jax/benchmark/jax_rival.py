@@ -1,0 +1,136 @@
+"""Rival (d): this package, through the functions that `ditta_jax.adapt` runs."""
+
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ditta_jax import adaptation, inference, precision, weight_layout
+from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, WarmUp
+from ditta_jax.benchmark import measurement, workload
+from ditta_jax.benchmark.measurement import Measurement, Task
+from ditta_jax.benchmark.workload import Workload
+from ditta_jax.models.config import StudentConfig
+from ditta_jax.released_layout import RELEASED
+
+THRESHOLD = 0.8  # τ of Eq. 3
+
+
+class Ours:
+    """The compiled programs on one workload."""
+
+    def __init__(self, work: Workload, compute: str):
+        """Loads the weights and puts the clip on the device."""
+        config = StudentConfig.published(work.size.student, work.size.classes)
+        student = weight_layout.load(RELEASED, config, work.weights, "workload").student
+        self.network, self.graph, encoder = adaptation.split_student(student)
+        self.encoder = precision.cast(encoder, compute)
+        self.frames = jnp.asarray(work.frames.transpose(0, 2, 3, 1), compute)
+        self.size = (work.size.height, work.size.width)
+        self.input = work.size.input
+        self.objects = work.size.objects
+        self.warm_up = WarmUp(
+            self.encode(self.frames),
+            jnp.asarray(work.labels),
+            jnp.asarray(work.object_ids),
+            jnp.ones(len(work.frames), bool),
+        )
+        self.settings = AdaptationSettings(self.input, dropout=0.0)
+
+    def encode(self, frames):
+        """Encoder features, once per warm-up frame."""
+        return inference.encode(self.graph, self.encoder, self.network, frames)
+
+    def state(self):
+        """A fresh state."""
+        return adaptation.new_state(self.network, self.objects, jax.random.key(0))
+
+    def adapt(self, state, warm_up: WarmUp, passes: int):
+        """The compiled scan."""
+        hyper = Hyperparameters()
+        return adaptation.adapt(
+            state, self.graph, self.encoder, warm_up, hyper, self.settings, passes
+        )
+
+
+def measure(work: Workload, task: Task) -> Measurement:
+    """Losses, times and memory."""
+    ours = Ours(work, task.compute)
+    device = jax.devices()[0]
+    name = f"{device.platform}: {device.device_kind}"
+    result = Measurement(task.rival, f"jax {jax.__version__}", name)
+    state, losses = ours.adapt(ours.state(), ours.warm_up, measurement.PASSES)
+    table = np.stack([losses.distill, losses.distill_fused, losses.contrast], 1)
+    result.losses = measurement.rows(table.tolist())
+    _time_steps(ours, state, task, result)
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    result.peak_bytes = stats["peak_bytes_in_use"] if stats else measurement.peak_resident_bytes()
+    _time_frames(ours, task, result)
+    result.matmul_flops = matmul_flops()
+    return result
+
+
+def _time_steps(ours: Ours, state, task: Task, result: Measurement) -> None:
+    """The scan skips frame 0 here, so that each call is one full step."""
+    only_second = ours.warm_up._replace(has_target=jnp.arange(len(ours.frames)) == 1)
+    started = time.perf_counter()
+    state, losses = jax.block_until_ready(ours.adapt(state, only_second, 1))
+    result.first_step = time.perf_counter() - started
+
+    def step():
+        nonlocal state
+        state, losses = ours.adapt(state, only_second, 1)
+        return losses
+
+    def whole_pass():
+        nonlocal state
+        state, losses = ours.adapt(state, ours.warm_up, 1)
+        return losses
+
+    result.step = measurement.repeat(step, jax.block_until_ready, task.steps)
+    result.whole_pass = measurement.repeat(whole_pass, jax.block_until_ready, task.steps)
+    one = functools.partial(ours.encode, ours.frames[:1])
+    result.encode = measurement.repeat(one, jax.block_until_ready, task.steps)
+
+
+def _time_frames(ours: Ours, task: Task, result: Measurement) -> None:
+    """Stage D frame by frame, and the plain branch of the same student."""
+    if not task.frames:
+        return
+    graph, encoder, network = ours.graph, ours.encoder, ours.network
+    frame = ours.frames[:1]
+    first = jax.tree.map(lambda x: x[0], ours.encode(frame))
+    carry = inference.previous_frame(graph, encoder, network, first, True)
+
+    def plain():
+        return inference.segment_plain(graph, encoder, network, frame, ours.size)
+
+    def fused():
+        nonlocal carry
+        carry, labels, _ = inference.segment(
+            graph, encoder, network, None, carry, frame, ours.size, THRESHOLD
+        )
+        return labels
+
+    result.plain_frame = measurement.repeat(plain, jax.block_until_ready, task.frames)
+    result.fused_frame = measurement.repeat(fused, jax.block_until_ready, task.frames)
+
+
+def matmul_flops(side: int = 2048, times: int = 5) -> float:
+    """The best of a few products of `side`² float32 matrices, in operations per second."""
+    a = jnp.ones((side, side), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    seconds = measurement.repeat(lambda: product(a, a), jax.block_until_ready, times)
+    return 2 * side**3 / min(seconds)
+
+
+def main() -> None:
+    """One rival's process."""
+    folder, path, task = measurement.arguments()
+    measurement.write(path, measure(workload.read(folder), task))
+
+
+if __name__ == "__main__":
+    main()
