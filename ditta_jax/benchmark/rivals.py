@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -80,7 +81,8 @@ def largest_difference(one: Measurement, other: Measurement) -> float:
             if (a is None) != (b is None):
                 raise UserError(f"benchmark: {one.rival} and {other.rival} differ in their terms")
             if a is not None and b is not None:
-                worst = max(worst, abs(a - b) / max(abs(a), 1e-12))
+                difference = abs(a - b) / max(abs(a), 1e-12)
+                worst = max(worst, difference if math.isfinite(difference) else math.inf)
     return worst
 
 

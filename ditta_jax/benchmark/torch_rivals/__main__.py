@@ -12,6 +12,7 @@ from ditta_jax.benchmark.torch_rivals import direct_step, fast_losses, fast_step
 from ditta_jax.benchmark.torch_rivals.direct_decoder import Student
 from ditta_jax.benchmark.workload import Workload
 
+COMPILED_BLOCK_ROWS = 240
 PUBLISHED_DEPTHS = {
     "B0": (2, 2, 2, 2),
     "B1": (2, 2, 2, 2),
@@ -63,7 +64,10 @@ class Fast:
         size = work.size
         maps = (self.maps[0].shape[2], self.maps[0].shape[3])
         weight = self.student.decode_head.linear_pred.weight
-        self.geometry = fast_losses.geometry(maps, size.input, (size.height, size.width), weight)
+        # Compiled, a block needs no temporaries, and every block is compiled anew: take few.
+        rows = COMPILED_BLOCK_ROWS if compiled else fast_losses.BLOCK_ROWS
+        source = (size.height, size.width)
+        self.geometry = fast_losses.geometry(maps, size.input, source, weight, rows)
         self.targets = [
             fast_step.Target(label, ids) for label, ids in zip(*_targets(work, device), strict=True)
         ]

@@ -38,15 +38,20 @@ class Geometry(NamedTuple):
 
 
 def geometry(
-    maps: tuple[int, int], inputs: tuple[int, int], size: tuple[int, int], like: Tensor
+    maps: tuple[int, int],
+    inputs: tuple[int, int],
+    size: tuple[int, int],
+    like: Tensor,
+    block_rows: int = BLOCK_ROWS,
 ) -> Geometry:
     """Resizings from maps `(h, w)` to source `(H, W)`, of the dtype and on the device of `like`."""
     through = [chain(*sizes) for sizes in zip(maps, inputs, size, strict=True)]
     direct = [chain(*sizes) for sizes in zip(maps, size, strict=True)]
     blocks = []
-    for first in range(0, size[0], BLOCK_ROWS):
-        used = np.flatnonzero(through[0][first : first + BLOCK_ROWS].any(0))
-        blocks.append((first, min(first + BLOCK_ROWS, size[0]), int(used[0]), int(used[-1]) + 1))
+    for first in range(0, size[0], block_rows):
+        last = min(first + block_rows, size[0])
+        used = np.flatnonzero(through[0][first:last].any(0))
+        blocks.append((first, last, int(used[0]), int(used[-1]) + 1))
     low = [(matrix > 0).argmax(1) for matrix in direct]
     share = [1 - m[np.arange(len(m)), first] for m, first in zip(direct, low, strict=True)]
     rows, columns, plain_rows, plain_columns = (
