@@ -22,7 +22,7 @@ from teacher_bridge.nano.clips import (
 from teacher_bridge.nano.drive_clips import make_drive_clip
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as `sam2` normalises frames
-DRIVE_EVERY = 3  # of so many clips one shows the demo's streets
+DRIVE_EVERY = 2  # of so many clips one shows the demo's streets
 
 
 class Batch(NamedTuple):

@@ -8,6 +8,7 @@ pytest.importorskip("skimage")
 from teacher_bridge.nano.appearance import CHANGED_SHARE, random_appearance
 from teacher_bridge.nano.batches import ClipPool, vary
 from teacher_bridge.nano.clips import HELD_OUT_SEED, click_in, make_clip
+from teacher_bridge.nano.drive_clips import make_drive_clip
 from teacher_bridge.nano.silhouettes import SHAPES, SIDE, car, person, random_figure, sign, tree
 from teacher_bridge.nano.textures import PATTERNS, photographs, texture
 
@@ -129,8 +130,9 @@ def test_workers_draw_different_seeds_and_held_out_ones_are_refused():
         for _ in range(3):
             pool.grow()
     assert [len(pool.clips) for pool in pools] == [2, 2]
-    # Worker 1 made seeds 1, 3, 5; the third took the place of the first.
-    np.testing.assert_array_equal(pools[1].clips[0].frames, make_clip(5, 1).frames)
+    # Worker 1 made seeds 1, 3, 5, streets and other clips in turn; the third took the place of the
+    # first.
+    np.testing.assert_array_equal(pools[1].clips[0].frames, make_drive_clip(5, 1).frames)
     np.testing.assert_array_equal(pools[1].clips[1].frames, make_clip(3, 1).frames)
     pools[0].skip(HELD_OUT_SEED)
     with pytest.raises(SystemExit, match="used up"):
