@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +44,10 @@ def make_drive_clip(seed: int, length: int, size: int = FRAME_SIZE) -> Clip:
 
 def _objects(pictures: list[Picture]) -> tuple[list[NDArray[np.uint8]], int]:
     """Labels per frame, and the count of regions, whose labels come first."""
-    parts = [_large(_parts(np.where(pictures[0].thing == 0, pictures[0].label, NO_OBJECT)))]
-    for picture in pictures[1:]:
-        parts.append(_follow(parts[-1], np.where(picture.thing == 0, picture.label, NO_OBJECT)))
+    classes = [np.where(p.thing == 0, p.label, NO_OBJECT) for p in pictures]
+    parts = [_large(_parts(classes[0]))]
+    for before, now in pairwise(classes):
+        parts.append(_follow(parts[-1], before, now))
     region_count = len(np.unique(parts[0][parts[0] != NO_OBJECT]))
     numbers, areas = np.unique(pictures[0].thing, return_counts=True)
     things = numbers[(numbers > 0) & (areas >= LEAST_AREA)][: NO_OBJECT - region_count]
@@ -71,11 +74,11 @@ def _large(parts: list[NDArray[np.bool_]]) -> NDArray[np.uint8]:
     return labels
 
 
-def _follow(before: NDArray[np.uint8], classes: NDArray) -> NDArray[np.uint8]:
-    """Gives every part the label that most of it had in the frame before."""
-    labels = np.full(before.shape, NO_OBJECT, np.uint8)
-    for part in _parts(classes):
-        known = before[part]
+def _follow(labelled: NDArray[np.uint8], before: NDArray, now: NDArray) -> NDArray[np.uint8]:
+    """Gives every part the label that most of it had while it was of the same class before."""
+    labels = np.full(now.shape, NO_OBJECT, np.uint8)
+    for part in _parts(now):
+        known = labelled[part & (before == now[part][0])]
         known = known[known != NO_OBJECT]
         if len(known):
             labels[part] = np.bincount(known).argmax()
