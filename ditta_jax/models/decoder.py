@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.resize import bilinear
+from ditta_jax.models.resize import sum_of_upsampled
 
 NORM_EPS = 1e-5
 NORM_MOMENTUM = 0.1  # torch's: running ← 0.9 running + 0.1 batch
@@ -53,18 +53,18 @@ class Decoder(nnx.Module):
         conv(cat_i Up(L_i x_i + b_i)) = Σ_i Up(x_i (L_i F_i)) + Σ_i b_i F_i, with F_i the rows of
         the kernel for level i. So each level takes one product c_i → D at its own resolution.
         """
-        size = (features[0].shape[1], features[0].shape[2])
         dtype = features[0].dtype
         levels = len(features)
         kernels = jnp.split(self.fuse.kernel[...], levels)  # order of concatenation: 4 3 2 1
-        total: Array | float = 0.0
+        maps = []
         bias: Array | float = 0.0
         for level, fuse in zip(range(levels, 0, -1), kernels, strict=True):
             linear = getattr(self, f"linear_{level}")
             folded = linear.kernel[...] @ fuse
-            total = total + bilinear(features[level - 1] @ folded.astype(dtype), size)
+            maps.append(features[level - 1] @ folded.astype(dtype))
             bias = bias + linear.bias[...] @ fuse
-        return total + jnp.asarray(bias, dtype)
+        *coarse, finest = maps
+        return finest + sum_of_upsampled(coarse, finest.shape[1:3]) + jnp.asarray(bias, dtype)
 
     def embed(
         self, fused: Float[Array, "b h w D"], statistics: NormStatistics | None = None

@@ -5,6 +5,8 @@ compose (source → network input → source resolution is one matrix per axis),
 which gradients and prototypes need, is again a product: no scatter on any device.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -16,6 +18,21 @@ def bilinear(x: Float[Array, "*b h w c"], size: tuple[int, int]) -> Float[Array,
     """Resize the two axes before the last to `size`."""
     h, w = x.shape[-3:-1]
     return separable(x, chain(h, size[0]), chain(w, size[1]))
+
+
+def sum_of_upsampled(
+    maps: Sequence[Float[Array, "b _h _w c"]], size: tuple[int, int]
+) -> Float[Array, "b H W c"]:
+    """Σ_i bilinear(x_i, size), its rows in one product: Σ R_i X_i = [R_1 R_2 …] [X_1; X_2; …].
+
+    The sum is written once; map by map it would be written and read again each time.
+    """
+    rows = np.concatenate([chain(x.shape[1], size[0]) for x in maps], axis=1)
+    columns = [
+        jnp.einsum("Ww,bhwc->bhWc", chain(x.shape[2], size[1]).astype(x.dtype), x) for x in maps
+    ]
+    stacked = jnp.concatenate(columns, axis=1)
+    return jnp.einsum("Hh,bhWc->bHWc", rows.astype(stacked.dtype), stacked)
 
 
 def separable(

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ditta_jax.models.resize import bilinear
+from ditta_jax.models.resize import bilinear, sum_of_upsampled
 from ditta_jax.models.resize_matrices import chain, interpolation_matrix
 
 SIZES = [(1, 5), (5, 1), (4, 4), (3, 12), (12, 5), (7, 10), (10, 31)]
@@ -48,3 +48,10 @@ def test_bilinear_resizes_both_axes_of_every_image(size):
     rows = np.apply_along_axis(slow_resize, 1, x.astype(np.float64), size[0])
     both = np.apply_along_axis(slow_resize, 2, rows, size[1])
     np.testing.assert_allclose(out, both, rtol=0, atol=1e-6)
+
+
+def test_a_sum_of_upsampled_maps_is_the_sum_of_each():
+    random = np.random.default_rng(0)
+    maps = [jnp.asarray(random.normal(size=(2, h, w, 3)), jnp.float32) for h, w in ((3, 4), (6, 5))]
+    expected = sum(np.asarray(bilinear(x, (12, 17)), np.float64) for x in maps)
+    np.testing.assert_allclose(sum_of_upsampled(maps, (12, 17)), expected, rtol=0, atol=2e-6)
