@@ -4,7 +4,9 @@
 it and changes values; a key that the schema lacks or a value of another type is refused.
 """
 
+import importlib
 import sys
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
@@ -146,11 +148,15 @@ def from_command_line(
 
     Raises:
         UserError: no or a broken file, an unknown key, a value of a wrong type.
+        SystemExit: with --help, after it is printed.
     """
     from absl import flags
     from ml_collections import config_flags
 
     words = [program, *(sys.argv[1:] if arguments is None else arguments)]
+    if {"-h", "--help"} & set(words):
+        print(usage(program, options or {}))
+        raise SystemExit(0)
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=words)
     for name, text in (options or {}).items():
@@ -172,6 +178,23 @@ def from_command_line(
     if config is None:
         raise UserError(f"python -m {program}: --config FILE is missing, e.g. configs/demo.py")
     return config.lock(), {name: getattr(values, name) for name in options or {}}
+
+
+def usage(program: str, options: dict[str, str]) -> str:
+    """What `--help` prints: the program's own words, its options, every setting's default."""
+    lines = [(importlib.import_module(program).__doc__ or "").strip(), ""]
+    lines += [f"  --{name} {text}" for name, text in options.items()]
+    lines += ["", "Settings and their defaults; --config.KEY=VALUE changes one:", ""]
+    lines += [f"  {key} = {value!r}" for key, value in _flat(default_config())]
+    return "\n".join(lines)
+
+
+def _flat(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _same_kind(value, like) -> bool:

@@ -137,3 +137,12 @@ def test_sections_are_checked_at_every_depth():
     check(ConfigDict({"a": {"b": {"c": 2}}}), schema, "x")
     with pytest.raises(UserError, match=r"x: 'a\.b\.c' must be int, not bool \(True\)"):
         check(ConfigDict({"a": {"b": {"c": True}}}), schema, "x")
+
+
+def test_help_names_the_options_and_every_setting(capsys):
+    with pytest.raises(SystemExit) as end:
+        from_command_line("ditta_jax.sweep", {"grid": "KEY=VALUE"}, ["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert "--grid KEY=VALUE" in text and "Adapt every video under many settings" in text
+    assert "  tta.lr = 0.001\n" in text and "  student.checkpoint" in text
