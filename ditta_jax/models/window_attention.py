@@ -1,6 +1,7 @@
 """Attention from every position of one map to a square window of another: tiles with halo."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,74 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 TILE = 8  # queries per tile side: 8×8 queries see 18×18 keys at radius 5
+FLOOR = -1e30  # score of a key that is not seen; finite, so that no row of scores can give NaN
+
+
+class Tiling(NamedTuple):
+    """How maps are cut: queries into `tile`² tiles, keys and values into `side`² with halo.
+
+    Attributes:
+        h, w: size of the maps.
+        radius: of the window.
+        tile: queries per tile side.
+    """
+
+    h: int
+    w: int
+    radius: int
+    tile: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of tiles."""
+        return -(-self.h // self.tile)
+
+    @property
+    def columns(self) -> int:
+        """Columns of tiles."""
+        return -(-self.w // self.tile)
+
+    @property
+    def side(self) -> int:
+        """Keys per side of a halo tile."""
+        return self.tile + 2 * self.radius
+
+    def pad_queries(self, x: Float[Array, "h w c"]) -> Float[Array, "height width c"]:
+        """Whole tiles."""
+        below, right = self.rows * self.tile - self.h, self.columns * self.tile - self.w
+        return jnp.pad(x, ((0, below), (0, right), (0, 0)))
+
+    def pad_keys(self, x: Float[Array, "h w c"]) -> Float[Array, "height width c"]:
+        """Whole tiles with their halo."""
+        r = self.radius
+        return jnp.pad(self.pad_queries(x), ((r, r), (r, r), (0, 0)))
+
+    def query_tiles(self, strip: Float[Array, "tile width c"]) -> Float[Array, "columns q c"]:
+        """Tiles of one row of queries, each with its tile² queries in order."""
+        tiles = strip.reshape(self.tile, self.columns, self.tile, -1).swapaxes(0, 1)
+        return tiles.reshape(self.columns, self.tile**2, -1)
+
+    def joined(self, tiles: Float[Array, "columns q c"]) -> Float[Array, "tile width c"]:
+        """The inverse of `query_tiles`."""
+        strip = tiles.reshape(self.columns, self.tile, self.tile, -1).swapaxes(0, 1)
+        return strip.reshape(self.tile, self.columns * self.tile, -1)
+
+    def key_tiles(self, strip: Float[Array, "side width c"]) -> Float[Array, "columns k c"]:
+        """Overlapping tiles of one row of keys, by static slices (transposed: adds, no scatter)."""
+        tiles = [strip[:, i * self.tile : i * self.tile + self.side] for i in range(self.columns)]
+        return jnp.stack(tiles).reshape(self.columns, self.side**2, -1)
+
+    def rows_exist(self) -> Bool[np.ndarray, "rows side"]:
+        """Which rows of each row of halo tiles lie in the map."""
+        return _within(self.rows, self.h, self)
+
+    def columns_exist(self) -> Bool[np.ndarray, "columns side"]:
+        """Which columns of each column of halo tiles lie in the map."""
+        return _within(self.columns, self.w, self)
+
+    def window(self) -> Bool[np.ndarray, "q k"]:
+        """Which keys of a halo tile lie in each query's window."""
+        return _window(self.tile, self.radius)
 
 
 def window_attention(
@@ -25,38 +94,27 @@ def window_attention(
 
     Source: SPEC "Temporal fusion module"; equals dense attention with a mask |Δy|, |Δx| ≤ r.
     """
-    h, w = q.shape[:2]
-    rows, columns = -(-h // tile), -(-w // tile)
-    side = tile + 2 * radius
-    q = _pad(q, (0, rows * tile - h), (0, columns * tile - w))
-    k, v = (
-        _pad(x, (radius, rows * tile - h + radius), (radius, columns * tile - w + radius))
-        for x in (k, v)
-    )
-    inside = _window(tile, radius)
-    key_rows = np.arange(rows)[:, None] * tile + np.arange(side) - radius
-    key_columns = np.arange(columns)[:, None] * tile + np.arange(side) - radius
-    rows_exist = jnp.asarray((key_rows >= 0) & (key_rows < h))
-    columns_exist = jnp.asarray((key_columns >= 0) & (key_columns < w))
+    tiling = Tiling(q.shape[0], q.shape[1], radius, tile)
+    q, k, v = tiling.pad_queries(q), tiling.pad_keys(k), tiling.pad_keys(v)
+    inside = tiling.window()
+    rows_exist, columns_exist = map(jnp.asarray, (tiling.rows_exist(), tiling.columns_exist()))
 
     @jax.checkpoint
     def tile_row(index, row_exists):
         def cut(x, height):
             return jax.lax.dynamic_slice_in_dim(x, index * tile, height, axis=0)
 
-        queries = cut(q, tile).reshape(tile, columns, tile, -1).swapaxes(0, 1)
-        keys, values = (_halo_tiles(cut(x, side), columns, tile, side) for x in (k, v))
-        exists = (row_exists[:, None] & columns_exist[:, None, :]).reshape(columns, 1, side * side)
+        exists = row_exists[:, None] & columns_exist[:, None, :]
         out = _attend(
-            queries.reshape(columns, tile * tile, -1),
-            keys.reshape(columns, side * side, -1),
-            values.reshape(columns, side * side, -1),
-            inside & exists,
+            tiling.query_tiles(cut(q, tile)),
+            tiling.key_tiles(cut(k, tiling.side)),
+            tiling.key_tiles(cut(v, tiling.side)),
+            inside & exists.reshape(tiling.columns, 1, tiling.side**2),
         )
-        return out.reshape(columns, tile, tile, -1).swapaxes(0, 1).reshape(tile, columns * tile, -1)
+        return tiling.joined(out)
 
-    out = jax.lax.map(lambda args: tile_row(*args), (jnp.arange(rows), rows_exist))
-    return out.reshape(rows * tile, columns * tile, -1)[:h, :w]
+    out = jax.lax.map(lambda args: tile_row(*args), (jnp.arange(tiling.rows), rows_exist))
+    return out.reshape(-1, *out.shape[2:])[: tiling.h, : tiling.w]
 
 
 def _attend(
@@ -67,25 +125,18 @@ def _attend(
 ) -> Float[Array, "n q C"]:
     scores = jnp.einsum("nqd,nkd->nqk", q, k)
     scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-    # Padded queries see no key at all; a finite floor keeps their unused rows free of NaN.
-    weights = jax.nn.softmax(jnp.where(mask, scores, -1e30), axis=-1)
+    # Padded queries see no key at all; their unused rows must still be free of NaN.
+    weights = jax.nn.softmax(jnp.where(mask, scores, FLOOR), axis=-1)
     return jnp.einsum("nqk,nkc->nqc", weights.astype(v.dtype), v)
 
 
-def _halo_tiles(
-    x: Float[Array, "side width c"], columns: int, tile: int, side: int
-) -> Float[Array, "columns side side c"]:
-    """Overlapping key tiles of one row, by static slices (their transpose is adds, no scatter)."""
-    return jnp.stack([x[:, i * tile : i * tile + side] for i in range(columns)])
+def _within(count: int, length: int, tiling: Tiling) -> Bool[np.ndarray, "count side"]:
+    places = np.arange(count)[:, None] * tiling.tile + np.arange(tiling.side) - tiling.radius
+    return (places >= 0) & (places < length)
 
 
 @functools.lru_cache(maxsize=16)
 def _window(tile: int, radius: int) -> Bool[np.ndarray, "q k"]:
-    """Which keys of a halo tile lie in each query's window."""
     near = np.abs(np.arange(tile + 2 * radius) - radius - np.arange(tile)[:, None]) <= radius
     side = tile + 2 * radius
     return (near[:, None, :, None] & near[None, :, None, :]).reshape(tile * tile, side * side)
-
-
-def _pad(x: Float[Array, "h w c"], rows: tuple[int, int], columns: tuple[int, int]):
-    return jnp.pad(x, (rows, columns, (0, 0)))
