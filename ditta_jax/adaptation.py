@@ -30,6 +30,7 @@ class AdaptationSettings(NamedTuple):
         dropout: rate of the channel dropout.
         stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
         temperature: of the contrastive loss.
+        attention: program of the fusion's attention: "tiles" or "pallas".
     """
 
     input_size: tuple[int, int]
@@ -38,6 +39,7 @@ class AdaptationSettings(NamedTuple):
     dropout: float = 0.1
     stochastic_depth: float = 0.0
     temperature: float = 1.0
+    attention: str = "tiles"
 
 
 class Hyperparameters(NamedTuple):
@@ -306,7 +308,7 @@ def _live_branches(student, features, weight, key, settings):
     batch, remembered = clip_statistics(fused, weight)
     f = student.decoder.embed(fused, batch)
     z = student.decoder.classify(f, _dropout(key, 2, f.shape[-1], settings))
-    z_fused = student.fusion(f[1], f[0], z[0])
+    z_fused = student.fusion(f[1], f[0], z[0], settings.attention)
     u = student.decoder.project(f[1])
     return *map(_state_dtype, (z[1], z_fused, u)), remembered
 

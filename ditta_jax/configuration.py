@@ -30,7 +30,7 @@ def default_config() -> ConfigDict:
     config.tta = _adaptation()
     config.encoder = _section(stochastic_depth=0.0)  # 0.1: recomputed each step, as released
     config.loss = _section(on="probabilities", temperature=1.0)  # or "logits"
-    config.fusion = _section(threshold=0.8)  # tau of Eq. 3
+    config.fusion = _fusion()
     config.precision = _section(compute="float32", matmul="highest")
     config.metrics = _section(windows=(8, 16))
     config.report = _section(overlays=4, predictions=True, tensorboard=False)
@@ -85,6 +85,16 @@ def _adaptation() -> ConfigDict:
         dropout=0.1,
         train="decoder",  # "decoder" (with the add-on), "classifier", "addon"
         max_frame_bucket=0,  # 0: buckets 1 2 4 6 8 12 16 …; n: pad every warm-up to n frames
+    )
+
+
+def _fusion() -> ConfigDict:
+    return _section(
+        threshold=0.8,  # tau of Eq. 3
+        # "tiles" (XLA) or "pallas" (kernels for TPUs and GPUs). Tiles are the default because no
+        # accelerator was available to measure the kernels on. To measure them:
+        # python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas
+        attention="tiles",
     )
 
 

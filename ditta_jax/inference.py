@@ -82,7 +82,9 @@ def previous_frame(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("graph", "size", "threshold"), donate_argnames="previous"
+    jax.jit,
+    static_argnames=("graph", "size", "threshold", "attention"),
+    donate_argnames="previous",
 )
 def segment(
     graph: nnx.GraphDef,
@@ -93,6 +95,7 @@ def segment(
     frames: Float[Array, "T Hi Wi 3"],
     size: tuple[int, int],
     threshold: float,
+    attention: str = "tiles",
 ) -> tuple[PreviousFrame, UInt8[Array, "T H W"], UInt8[Array, "T H W"] | None]:
     """Stage D on consecutive frames, and the unadapted student on the same features.
 
@@ -105,15 +108,19 @@ def segment(
         frames: normalised frames.
         size: (H, W) of the labels.
         threshold: τ of Eq. 3.
+        attention: program of the fusion's attention: "tiles" or "pallas".
 
     Returns:
         the carry, the adapted model's labels, the frozen student's labels (None without it).
     """
-    return _segment(graph, encoder, network, frozen, previous, frames, size, threshold)
+    fixed = (size, threshold, attention)
+    return _segment(graph, encoder, network, frozen, previous, frames, *fixed)
 
 
 @functools.partial(
-    jax.jit, static_argnames=("graph", "size", "threshold"), donate_argnames="previous"
+    jax.jit,
+    static_argnames=("graph", "size", "threshold", "attention"),
+    donate_argnames="previous",
 )
 def segment_under_settings(
     graph: nnx.GraphDef,
@@ -124,19 +131,21 @@ def segment_under_settings(
     frames: Float[Array, "T Hi Wi 3"],
     size: tuple[int, int],
     threshold: float,
+    attention: str = "tiles",
 ) -> tuple[PreviousFrame, UInt8[Array, "T K H W"], UInt8[Array, "T H W"]]:
     """`segment` with K adapted networks on the same encoder features.
 
     `network` and `previous` have a leading K, and so has the carry that is returned.
     """
+    fixed = (size, threshold, attention)
 
     def one(network, previous):
-        return _segment(graph, encoder, network, frozen, previous, frames, size, threshold)
+        return _segment(graph, encoder, network, frozen, previous, frames, *fixed)
 
     return jax.vmap(one, out_axes=(0, 1, None))(network, previous)
 
 
-def _segment(graph, encoder, network, frozen, previous, frames, size, threshold):
+def _segment(graph, encoder, network, frozen, previous, frames, size, threshold, attention):
     student = join_student(graph, encoder, network)
     baseline = None if frozen is None else join_student(graph, encoder, frozen)
     input_size = frames.shape[1:3]
@@ -144,7 +153,7 @@ def _segment(graph, encoder, network, frozen, previous, frames, size, threshold)
     def step(previous, frame):
         features = tuple(y[0] for y in student.encoder(frame[None]))
         f, z = _embed(student, features)
-        z_fused = _wide(student.fusion(f, previous.f, previous.z))
+        z_fused = _wide(student.fusion(f, previous.f, previous.z, attention))
         label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
         frozen_label = None
         if baseline is not None:

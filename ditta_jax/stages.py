@@ -19,6 +19,7 @@ from ditta_jax.data.preprocess import input_size
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.losses import IGNORE
+from ditta_jax.models.fusion import ATTENTIONS
 from ditta_jax.models.student import Student
 from ditta_jax.targets import FrameTarget, target, vote
 from ditta_jax.teacher_records import Masklets, Request, class_peaks
@@ -243,6 +244,7 @@ def settings(config: ConfigDict, inner: tuple[int, int]) -> AdaptationSettings:
     for key, value, known in (
         ("tta.train", config.tta.train, ("decoder", "classifier", "addon")),
         ("loss.on", config.loss.on, ("probabilities", "logits")),
+        ("fusion.attention", config.fusion.attention, ATTENTIONS),
     ):
         if value not in known:
             raise UserError(f"{key} must be one of {', '.join(known)}, not {value!r}")
@@ -253,6 +255,7 @@ def settings(config: ConfigDict, inner: tuple[int, int]) -> AdaptationSettings:
         config.tta.dropout,
         config.encoder.stochastic_depth,
         config.loss.temperature,
+        config.fusion.attention,
     )
 
 
@@ -338,6 +341,7 @@ def _stream(segment, previous, model, adapted, frozen, video, config) -> Iterato
             jnp.asarray(images, model.compute),
             size=video.size,
             threshold=config.fusion.threshold,
+            attention=config.fusion.attention,
         )
         if waiting:
             yield from _fetch(*waiting)

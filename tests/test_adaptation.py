@@ -243,6 +243,11 @@ def test_smaller_parameter_groups_leave_the_rest_alone(parts, train):
         assert moved == {name for name in names if name.startswith(part)}
 
 
+def test_kernels_adapt_as_tiles_do(parts, adapted):
+    found = adapt(parts, clip(), settings=SETTINGS._replace(attention="pallas"))
+    assert_close(found, adapted)
+
+
 def test_many_settings_at_once_equal_single_runs(parts, adapted):
     rates, decays = jnp.array([1e-3, 1e-2]), jnp.array([1e-2, 0.1])
     numbers = hyper()._replace(lr=rates, weight_decay=decays)

@@ -123,7 +123,10 @@ def test_chunks_and_their_padding_change_no_label(model, frozen, video, config, 
         np.testing.assert_array_equal(ours.frozen, theirs.frozen)
 
 
-@pytest.mark.parametrize(("key", "value"), [("tta.train", "all"), ("loss.on", "scores")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("tta.train", "all"), ("loss.on", "scores"), ("fusion.attention", "dense")],
+)
 def test_unknown_settings_are_refused(config, key, value):
     section, name = key.split(".")
     changed = config.copy_and_resolve_references()
@@ -137,6 +140,7 @@ def test_settings_reach_the_compiled_adaptation(config):
     changed.tta.update(lr=0.5, dropout=0.25, momentum=0.75)
     changed.loss.update(on="logits", temperature=2.0)
     changed.encoder.stochastic_depth = 0.1
+    changed.fusion.attention = "pallas"
     found = stages.settings(changed, (32, 64))
     assert found._asdict() | {"compute": None} == {
         "input_size": (32, 64),
@@ -145,6 +149,7 @@ def test_settings_reach_the_compiled_adaptation(config):
         "dropout": 0.25,
         "stochastic_depth": 0.1,
         "temperature": 2.0,
+        "attention": "pallas",
         "compute": None,
     }
     numbers = stages.hyperparameters(changed)

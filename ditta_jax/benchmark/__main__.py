@@ -3,6 +3,7 @@
     python -m ditta_jax.benchmark                          # all rivals, 480×853, B0, 124 classes
     python -m ditta_jax.benchmark --student B5 --rivals torch-eager,jax
     python -m ditta_jax.benchmark --growth --rivals jax    # curves of time and memory
+    python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas    # its kernels
     python -m ditta_jax.benchmark --size 96x160 --classes 11 --objects 5    # small, for a look
 
 Each rival runs in a process of its own on the same cores, warm, with its results ready; medians.
@@ -28,7 +29,14 @@ def main() -> None:
     """Reads the command line, measures, reports."""
     options = parse(sys.argv[1:])
     size = options.size
-    task = Task("", options.steps, options.frames, options.threads, options.device)
+    task = Task(
+        "",
+        options.steps,
+        options.frames,
+        options.threads,
+        options.device,
+        attention=options.attention,
+    )
     measurements = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -78,6 +86,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=5, help="timed frames; 0: no inference")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument(
+        "--attention", choices=("tiles", "pallas"), default="tiles", help="of the jax rival"
+    )
     parser.add_argument("--growth", action="store_true", help="also measure how cost grows")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))
     options = parser.parse_args(arguments)

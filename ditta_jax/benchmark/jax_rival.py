@@ -21,7 +21,7 @@ THRESHOLD = 0.8  # τ of Eq. 3
 class Ours:
     """The compiled programs on one workload."""
 
-    def __init__(self, work: Workload, compute: str):
+    def __init__(self, work: Workload, compute: str, attention: str):
         """Loads the weights and puts the clip on the device."""
         config = StudentConfig.published(work.size.student, work.size.classes)
         student = weight_layout.load(RELEASED, config, work.weights, "workload").student
@@ -37,7 +37,7 @@ class Ours:
             jnp.asarray(work.object_ids),
             jnp.ones(len(work.frames), bool),
         )
-        self.settings = AdaptationSettings(self.input, dropout=0.0)
+        self.settings = AdaptationSettings(self.input, dropout=0.0, attention=attention)
 
     def encode(self, frames):
         """Encoder features, once per warm-up frame."""
@@ -57,7 +57,7 @@ class Ours:
 
 def measure(work: Workload, task: Task) -> Measurement:
     """Losses, times and memory."""
-    ours = Ours(work, task.compute)
+    ours = Ours(work, task.compute, task.attention)
     device = jax.devices()[0]
     name = f"{device.platform}: {device.device_kind}"
     result = Measurement(task.rival, f"jax {jax.__version__}", name)
@@ -100,6 +100,7 @@ def _time_frames(ours: Ours, task: Task, result: Measurement) -> None:
     if not task.frames:
         return
     graph, encoder, network = ours.graph, ours.encoder, ours.network
+    attention = ours.settings.attention
     frame = ours.frames[:1]
     first = jax.tree.map(lambda x: x[0], ours.encode(frame))
     carry = inference.previous_frame(graph, encoder, network, first, True)
@@ -110,7 +111,7 @@ def _time_frames(ours: Ours, task: Task, result: Measurement) -> None:
     def fused():
         nonlocal carry
         carry, labels, _ = inference.segment(
-            graph, encoder, network, None, carry, frame, ours.size, THRESHOLD
+            graph, encoder, network, None, carry, frame, ours.size, THRESHOLD, attention
         )
         return labels
 

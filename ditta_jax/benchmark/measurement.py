@@ -27,6 +27,7 @@ class Task:
         threads: of the CPU.
         device: "cpu" or "gpu".
         compute: dtype of activations, "float32" or "bfloat16" (JAX only).
+        attention: program of the fusion's attention, "tiles" or "pallas" (JAX only).
     """
 
     rival: str
@@ -35,6 +36,7 @@ class Task:
     threads: int = 2
     device: str = "cpu"
     compute: str = "float32"
+    attention: str = "tiles"
 
 
 @dataclasses.dataclass
