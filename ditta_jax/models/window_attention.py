@@ -6,9 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float
 
 TILE = 8  # queries per tile side: 8×8 queries see 18×18 keys at radius 5
+KEEP_WEIGHTS = jax.checkpoint_policies.save_only_these_names("weights")
 FLOOR = -1e30  # score of a key that is not seen; finite, so that no row of scores can give NaN
 
 
@@ -62,9 +64,22 @@ class Tiling(NamedTuple):
         return strip.reshape(self.tile, self.columns * self.tile, -1)
 
     def key_tiles(self, strip: Float[Array, "side width c"]) -> Float[Array, "columns k c"]:
-        """Overlapping tiles of one row of keys, by static slices (transposed: adds, no scatter)."""
-        tiles = [strip[:, i * self.tile : i * self.tile + self.side] for i in range(self.columns)]
-        return jnp.stack(tiles).reshape(self.columns, self.side**2, -1)
+        """Overlapping tiles of one row of keys: the strip, side by side with itself moved by tiles.
+
+        Transposed, that is one addition per move, and no scatter.
+        """
+        moves = -(-self.side // self.tile)
+        width = self.columns * self.tile
+        missing = (moves - 1) * self.tile - 2 * self.radius
+        strip = jnp.pad(strip, ((0, 0), (0, missing), (0, 0)))
+        parts = [
+            strip[:, i * self.tile : i * self.tile + width].reshape(
+                self.side, self.columns, self.tile, -1
+            )
+            for i in range(moves)
+        ]
+        tiles = jnp.concatenate(parts, axis=2)[:, :, : self.side].swapaxes(0, 1)
+        return tiles.reshape(self.columns, self.side**2, -1)
 
     def rows_exist(self) -> Bool[np.ndarray, "rows side"]:
         """Which rows of each row of halo tiles lie in the map."""
@@ -90,7 +105,8 @@ def window_attention(
 
     Positions outside the map do not exist. Queries are cut into `tile`² tiles and keys into
     (tile + 2r)² tiles with halo, so the work is batched matrix products: h·w·(tile + 2r)² scores
-    instead of (h·w)². One row of tiles is live at a time; its scores are recomputed backward.
+    instead of (h·w)². One row of tiles is live at a time; backward, its tiles are cut anew, and
+    only the weights, h·w·(tile + 2r)² of them, are kept.
 
     Source: SPEC "Temporal fusion module"; equals dense attention with a mask |Δy|, |Δx| ≤ r.
     """
@@ -99,7 +115,7 @@ def window_attention(
     inside = tiling.window()
     rows_exist, columns_exist = map(jnp.asarray, (tiling.rows_exist(), tiling.columns_exist()))
 
-    @jax.checkpoint
+    @functools.partial(jax.checkpoint, policy=KEEP_WEIGHTS)
     def tile_row(index, row_exists):
         def cut(x, height):
             return jax.lax.dynamic_slice_in_dim(x, index * tile, height, axis=0)
@@ -126,7 +142,7 @@ def _attend(
     scores = jnp.einsum("nqd,nkd->nqk", q, k)
     scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
     # Padded queries see no key at all; their unused rows must still be free of NaN.
-    weights = jax.nn.softmax(jnp.where(mask, scores, FLOOR), axis=-1)
+    weights = checkpoint_name(jax.nn.softmax(jnp.where(mask, scores, FLOOR), axis=-1), "weights")
     return jnp.einsum("nqk,nkc->nqc", weights.astype(v.dtype), v)
 
 
