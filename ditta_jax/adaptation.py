@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 
 from ditta_jax import contrast
@@ -18,6 +19,7 @@ from ditta_jax.contrast import Prototypes
 from ditta_jax.losses import cross_entropy, momentum_reliability
 from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics, remember
 from ditta_jax.models.student import Student
+from ditta_jax.video_mesh import AXIS
 
 
 class AdaptationSettings(NamedTuple):
@@ -184,6 +186,54 @@ def adapt(
         the state after the last step, and the losses, Float[Array, "iters·T"] each.
     """
     return _scan(state, graph, encoder, warm_up, hyper, settings, iters)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("graph", "settings", "iters", "mesh"), donate_argnums=0
+)
+def adapt_to_videos(
+    state: AdaptationState,
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    warm_up: WarmUp,
+    hyper: Hyperparameters,
+    settings: AdaptationSettings,
+    iters: int,
+    mesh: Mesh,
+) -> tuple[AdaptationState, StepLosses]:
+    """Adapt to V videos of one size in one program; equals V calls of `adapt`.
+
+    Each video is computed by the device that holds it, and no device waits for another: the
+    compiled program has no collectives.
+
+    Args:
+        state: with a leading V; donated.
+        graph: as in `adapt`.
+        encoder: as in `adapt`; on every device of the mesh.
+        warm_up: with a leading V; padded to common lengths.
+        hyper: as in `adapt`.
+        settings: as in `adapt`.
+        iters: as in `adapt`.
+        mesh: of `video_mesh.video_mesh`; V is a multiple of its size.
+
+    Returns:
+        states and losses, with a leading V.
+    """
+
+    def one(state, encoder, warm_up, hyper):
+        return _scan(state, graph, encoder, warm_up, hyper, settings, iters)
+
+    # Divided here and not by the compiler, which fails at convolutions of the encoder (stochastic
+    # depth). Everything that a step changes varies over the axis: nothing to check.
+    own, shared = PartitionSpec(AXIS), PartitionSpec()
+    several = jax.shard_map(
+        jax.vmap(one, in_axes=(0, None, 0, None)),
+        mesh=mesh,
+        in_specs=(own, shared, own, shared),
+        out_specs=own,
+        check_vma=False,
+    )
+    return several(state, encoder, warm_up, hyper)
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "settings", "iters"))

@@ -32,6 +32,7 @@ def default_config() -> ConfigDict:
     config.loss = _section(on="probabilities", temperature=1.0)  # or "logits"
     config.fusion = _fusion()
     config.precision = _section(compute="float32", matmul="highest")
+    config.parallel = _section(videos=1)  # adapted side by side; their features are held at once
     config.metrics = _section(windows=(8, 16))
     config.report = _section(overlays=4, predictions=True, tensorboard=False)
     config.train = _training()

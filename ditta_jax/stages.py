@@ -23,6 +23,7 @@ from ditta_jax.models.fusion import ATTENTIONS
 from ditta_jax.models.student import Student
 from ditta_jax.targets import FrameTarget, target, vote
 from ditta_jax.teacher_records import Masklets, Request, class_peaks
+from ditta_jax.video_mesh import fetch, on_every_device, spread, video_mesh
 
 CHUNK = 8  # frames per compiled call of stage D: hides dispatch, bounds what is in flight
 FRAME_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -172,7 +173,8 @@ def adapt_to(
     taken = [t for t, target in enumerate(targets) if target is not None]
     if not taken:
         return model.network, []
-    warm_up, objects = _pad_warm_up(frozen, targets, config)
+    length, objects = _padded_sizes([targets], config)
+    warm_up = _pad_warm_up(frozen, targets, length, objects)
     state, losses = adaptation.adapt(
         adaptation.new_state(model.network, objects, _key(config, name)),
         model.graph,
@@ -182,7 +184,59 @@ def adapt_to(
         settings(config, frozen.input_size),
         config.tta.iters,
     )
-    return state.live, _loss_rows(losses, taken, len(warm_up.has_target), config.tta.iters)
+    return state.live, _loss_rows(losses, taken, length, config.tta.iters)
+
+
+def adapt_to_many(
+    model: Model,
+    frozen: Sequence[FrozenWarmUp],
+    targets: Sequence[Sequence[FrameTarget | None]],
+    config: ConfigDict,
+    names: Sequence[str],
+    devices: Sequence[jax.Device] | None = None,
+) -> list[tuple[Network, list[dict[str, float]]]]:
+    """`adapt_to` for V videos of one size in one program, spread over the local devices.
+
+    Results are those of `adapt_to` up to rounding, whichever videos are together. The features of
+    all videos are in memory at once, and a device that holds several videos needs the memory of
+    the adaptation several times.
+
+    Args:
+        model: as in `adapt_to`.
+        frozen: per video, stage A's result.
+        targets: per video, as in `adapt_to`.
+        config: `parallel` is read too: no more devices than it has videos.
+        names: of the videos.
+        devices: other ones than the local ones.
+
+    Returns:
+        per video, what `adapt_to` returns, on the default device.
+    """
+    taught = [v for v, own in enumerate(targets) if any(target is not None for target in own)]
+    if len(taught) < 2:
+        every = zip(frozen, targets, names, strict=True)
+        return [adapt_to(model, first, own, config, name) for first, own, name in every]
+    mesh = video_mesh(devices or jax.local_devices()[: config.parallel.videos])
+    length, objects = _padded_sizes([targets[v] for v in taught], config)
+    start = adaptation.new_state(model.network, objects, _key(config, ""))
+    states = [start._replace(key=_key(config, names[v])) for v in taught]
+    warm_ups = (_pad_warm_up(frozen[v], targets[v], length, objects) for v in taught)
+    state, losses = adaptation.adapt_to_videos(
+        spread(states, mesh),
+        model.graph,
+        on_every_device(model.encoder, mesh),
+        spread([jax.device_get(warm_up) for warm_up in warm_ups], mesh),
+        hyperparameters(config),
+        settings(config, frozen[0].input_size),
+        config.tta.iters,
+        mesh,
+    )
+    results: list[tuple[Network, list]] = [(model.network, []) for _ in names]
+    for v, (live, own) in zip(taught, fetch((state.live, losses), len(taught)), strict=True):
+        taken = [t for t, target in enumerate(targets[v]) if target is not None]
+        rows = _loss_rows(own, taken, length, config.tta.iters)
+        results[v] = jax.tree.map(jnp.asarray, live), rows
+    return results
 
 
 def adapt_under_settings(
@@ -206,11 +260,11 @@ def adapt_under_settings(
     """
     if all(target is None for target in targets[0]):
         return jax.tree.map(lambda x: jnp.stack([x] * len(configs)), model.network)
-    padded = [_pad_warm_up(frozen, own, configs[0]) for own in targets]
-    objects = max(count for _, count in padded)
-    warm_up = padded[0][0]._replace(
-        labels=jnp.stack([own.labels for own, _ in padded]),
-        object_ids=jnp.stack([own.object_ids for own, _ in padded]),
+    length, objects = _padded_sizes(targets, configs[0])
+    padded = [_pad_warm_up(frozen, own, length, objects) for own in targets]
+    warm_up = padded[0]._replace(
+        labels=jnp.stack([own.labels for own in padded]),
+        object_ids=jnp.stack([own.object_ids for own in padded]),
     )
     hyper = jax.tree.map(lambda *x: jnp.array(x), *map(hyperparameters, configs))
     state, _ = adaptation.adapt_under_settings(
@@ -259,12 +313,22 @@ def settings(config: ConfigDict, inner: tuple[int, int]) -> AdaptationSettings:
     )
 
 
+def _padded_sizes(
+    videos: Sequence[Sequence[FrameTarget | None]], config: ConfigDict
+) -> tuple[int, int]:
+    """Numbers of frames and of objects to pad videos to, so that few shapes are ever compiled."""
+    targets = [target for own in videos for target in own if target is not None]
+    frames = max(len(own) for own in videos)
+    objects = max(int(target.object_ids.max()) for target in targets)
+    length = max(bucket(frames, FRAME_BUCKETS), config.tta.max_frame_bucket)
+    return length, bucket(objects, OBJECT_BUCKETS)
+
+
 def _pad_warm_up(
-    frozen: FrozenWarmUp, targets: Sequence[FrameTarget | None], config: ConfigDict
-) -> tuple[WarmUp, int]:
-    """Stack a video's frames and targets, padded so that few shapes are ever compiled."""
-    T, objects = len(targets), max(int(t.object_ids.max()) for t in targets if t is not None)
-    length = max(bucket(T, FRAME_BUCKETS), config.tta.max_frame_bucket)
+    frozen: FrozenWarmUp, targets: Sequence[FrameTarget | None], length: int, objects: int
+) -> WarmUp:
+    """Stack a video's frames and targets, padded with frames that have none."""
+    T = len(targets)
     shape = (length, *frozen.labels.shape[1:])
     labels = np.full(shape, IGNORE, np.uint8)
     ids = np.zeros(shape, np.uint8 if objects <= 255 else np.int32)
@@ -274,8 +338,7 @@ def _pad_warm_up(
     has_target = np.array([t < T and targets[t] is not None for t in range(length)])
     features = [*frozen.features, *frozen.features[-1:] * (length - T)]
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *features)
-    warm_up = WarmUp(stacked, jnp.asarray(labels), jnp.asarray(ids), jnp.asarray(has_target))
-    return warm_up, bucket(objects, OBJECT_BUCKETS)
+    return WarmUp(stacked, jnp.asarray(labels), jnp.asarray(ids), jnp.asarray(has_target))
 
 
 def bucket(n: int, sizes: Sequence[int]) -> int:

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ditta_jax import adaptation, precision
 from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, WarmUp
@@ -258,34 +257,3 @@ def test_many_settings_at_once_equal_single_runs(parts, adapted):
     for k, expected in enumerate((adapted, single)):
         found = jax.tree.map(lambda x, k=k: x[k], (states.live, states.momentum, losses))
         assert_close(found, (expected[0].live, expected[0].momentum, expected[1]))
-
-
-@pytest.fixture(scope="module")
-def eight_videos(parts):
-    """Eight videos stacked, a function that adapts to them all, and its result on one device."""
-    states = [start(parts, seed=0) for _ in range(8)]
-    clips = [clip(0), only_frame(clip(1), 0, 2), *(clip(seed) for seed in range(2, 8))]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *zip(states, clips, strict=True))
-    run = jax.jit(jax.vmap(lambda state, warm_up: adapt(parts, warm_up, state=state)))
-    return stacked, run, run(*stacked)
-
-
-def test_videos_side_by_side_equal_single_runs(parts, adapted, eight_videos):
-    found = eight_videos[2]
-    assert_close(jax.tree.map(lambda x: x[0], found), adapted)
-    second = adapt(parts, only_frame(clip(1), 0, 2))
-    assert_close(jax.tree.map(lambda x: x[1], found), second)
-
-
-@pytest.mark.parametrize("devices", [2, 8])
-def test_videos_over_a_mesh_need_no_communication(eight_videos, devices):
-    stacked, run, expected = eight_videos
-    mesh = Mesh(np.array(jax.devices()[:devices]), ("video",))
-    sharded = jax.device_put(stacked, NamedSharding(mesh, PartitionSpec("video")))
-    compiled = run.lower(*sharded).compile()
-    text = compiled.as_text()
-    for word in ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
-        assert word not in text
-    found = compiled(*sharded)
-    assert len(found[0].prototypes.seen.sharding.device_set) == devices
-    assert_close(found, expected)

@@ -102,8 +102,10 @@ def test_warm_ups_are_padded_to_buckets(frozen, config):
     target = FrameTarget(frozen.labels[0], ids)
     config = config.copy_and_resolve_references()
     config.tta.max_frame_bucket = 5
-    warm_up, objects = stages._pad_warm_up(three, [target, None, target], config)
+    targets = [target, None, target]
+    length, objects = stages._padded_sizes([targets, [None]], config)
     assert objects == bucket(17, OBJECT_BUCKETS) == 32
+    warm_up = stages._pad_warm_up(three, targets, length, objects)
     assert warm_up.has_target.tolist() == [True, False, True, False, False]
     assert warm_up.labels.shape == (5, *SIZE) and warm_up.features[0].shape[0] == 5
     assert (warm_up.labels[1] == 255).all() and (warm_up.labels[3:] == 255).all()

@@ -1,0 +1,51 @@
+"""Videos side by side on devices: a mesh with the axis "video", and what goes there and back."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+AXIS = "video"
+
+
+def video_mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """A mesh of the devices; not by `jax.make_mesh`, whose explicit axes a scan refuses."""
+    return Mesh(np.array(devices), (AXIS,))
+
+
+def spread(videos: Sequence[PyTree], mesh: Mesh) -> PyTree:
+    """Stack videos along a new first axis, which is spread over the mesh.
+
+    The last video is repeated until every device has as many. Stacking happens in the host's
+    memory, so that a device never holds more than its share.
+
+    Args:
+        videos: V trees of host or device arrays of equal shapes.
+        mesh: of `video_mesh`.
+
+    Returns:
+        a tree of arrays with a leading multiple of `mesh.size`.
+    """
+    own = NamedSharding(mesh, PartitionSpec(AXIS))
+    even = [*videos, *[videos[-1]] * (-len(videos) % mesh.size)]
+
+    def stack(*leaves):
+        if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):  # they have no host arrays
+            return jax.device_put(jnp.stack(leaves), own)
+        return jax.device_put(np.stack(jax.device_get(leaves)), own)
+
+    return jax.tree.map(stack, *even)
+
+
+def on_every_device(tree: PyTree, mesh: Mesh) -> PyTree:
+    """A copy of a tree on each device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def fetch(stacked: PyTree, videos: int) -> list[PyTree]:
+    """The inverse of `spread`: each video's host arrays, without repetitions of the last."""
+    host = jax.device_get(stacked)
+    return [jax.tree.map(lambda x, v=v: x[v], host) for v in range(videos)]
