@@ -1,7 +1,7 @@
 """Progress of a run: a live bar in a terminal, plain lines everywhere else."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -27,7 +27,7 @@ class RunProgress:
         self._done = 0
         self._timed: list[float] = []
         self._bar: Progress | None = None
-        self._label = ""
+        self._names: tuple[str, ...] = ()
 
     def __enter__(self) -> "RunProgress":
         if self._console.is_terminal:
@@ -52,32 +52,42 @@ class RunProgress:
     @contextmanager
     def video(self, name: str) -> Iterator[None]:
         """The work on one video."""
-        self._label = f"[{self._done + 1}/{self._total}] {name}"
+        with self.videos([name]):
+            yield
+
+    @contextmanager
+    def videos(self, names: Sequence[str]) -> Iterator[None]:
+        """The work on videos side by side; a `stage` may be of one of them."""
+        self._names = tuple(names)
         start = time.perf_counter()
         yield
         seconds = time.perf_counter() - start
-        self._timed.append(seconds)
-        self._advance_video(f"done in {duration(seconds)}")
+        self._timed += [seconds / len(names)] * len(names)
+        self._advance(f"done in {duration(seconds)}")
 
     def skip(self, name: str, what: str = "already done") -> None:
         """A video that was finished elsewhere, as `what` says; no part in the estimated time."""
-        self._label = f"[{self._done + 1}/{self._total}] {name}"
-        self._advance_video(what)
+        self._names = (name,)
+        self._advance(what)
 
     @contextmanager
-    def stage(self, name: str, steps: int | None = None) -> Iterator[Callable[..., None]]:
-        """One stage of the current video; yields `advance(steps=1)`.
+    def stage(
+        self, name: str, steps: int | None = None, video: str | None = None
+    ) -> Iterator[Callable[..., None]]:
+        """One stage of the current videos; yields `advance(steps=1)`.
 
         Args:
             name: shown while it runs.
             steps: how many there are, if that is known.
+            video: the one of them that it is about, if it is not all.
         """
+        label = self._label(self._names if video is None else (video,))
         if self._bar is None:
-            self.say(f"{self._label}: {name}" + (f" ({steps})" if steps else ""))
+            self.say(f"{label}: {name}" + (f" ({steps})" if steps else ""))
             yield lambda steps=1: None
             return
         bar, task = self._bar, self._step
-        bar.reset(task, total=steps, description=f"{self._label}: {name}", visible=True)
+        bar.reset(task, total=steps, description=f"{label}: {name}", visible=True)
         yield lambda steps=1: bar.advance(task, steps)
         bar.update(task, visible=False)
 
@@ -92,11 +102,19 @@ class RunProgress:
             return None
         return left * sum(self._timed) / len(self._timed)
 
-    def _advance_video(self, what: str) -> None:
-        self._done += 1
+    def _label(self, names: Sequence[str]) -> str:
+        """Number and name of current videos: [2/9] b, or [2-4/9] b to d."""
+        first = self._done + 1 + self._names.index(names[0])
+        if len(names) == 1:
+            return f"[{first}/{self._total}] {names[0]}"
+        return f"[{first}-{first + len(names) - 1}/{self._total}] {names[0]} to {names[-1]}"
+
+    def _advance(self, what: str) -> None:
+        label = self._label(self._names)
+        self._done += len(self._names)
         left = self.seconds_left()
         note = "" if left is None else f"about {duration(left)} left"
-        self.say(f"{self._label}: {what}" + (f", {note}" if note else ""))
+        self.say(f"{label}: {what}" + (f", {note}" if note else ""))
         if self._bar is not None:
             self._bar.update(self._run, completed=self._done, note=note)
 

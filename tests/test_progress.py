@@ -39,6 +39,24 @@ def test_plain_lines_without_a_terminal(clock):
     ]
 
 
+def test_videos_side_by_side(clock):
+    out = io.StringIO()
+    with RunProgress(4, Console(file=out, width=40)) as progress:
+        progress.skip("a")
+        with progress.videos(["b", "c"]):
+            with progress.stage("A student", 3, "c"):
+                pass
+            with progress.stage("C adaptation"):
+                clock[0] += 20
+        assert progress.seconds_left() == 10
+    assert out.getvalue().splitlines() == [
+        "[1/4] a: already done",
+        "[3/4] c: A student (3)",
+        "[2-3/4] b to c: C adaptation",
+        "[2-3/4] b to c: done in 20.0 s, about 10.0 s left",
+    ]
+
+
 def test_a_bar_in_a_terminal(clock):
     out = io.StringIO()
     run(Console(file=out, width=120, force_terminal=True), clock)
