@@ -14,6 +14,7 @@ Example: python -m ditta_jax.adapt --config configs/demo.py --config.tta.iters=3
 
 import os
 import time
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +27,11 @@ from ditta_jax.errors import UserError, run
 if TYPE_CHECKING:  # the settings are read before these, and what they import, are loaded
     from ditta_jax import stages
     from ditta_jax.data.sources import Videos
+    from ditta_jax.data.video import Video
+    from ditta_jax.metrics import Scores
+    from ditta_jax.progress import RunProgress
     from ditta_jax.run_folder import RunFolder
+    from ditta_jax.video_record import VideoRecord
 
 
 def main() -> None:
@@ -48,6 +53,8 @@ def check_settings(config: ConfigDict) -> None:
     stages.settings(config, (0, 0))
     if not 0 < config.warmup.percent <= 100:
         raise UserError(f"warmup.percent must be in (0, 100], not {config.warmup.percent}")
+    if config.parallel.videos < 1:
+        raise UserError(f"parallel.videos must be 1 or more, not {config.parallel.videos}")
 
 
 def keep_compiled_programs() -> None:
@@ -88,19 +95,14 @@ def adapt_videos(config: ConfigDict) -> dict:
 
     work = open_work(config)
     entries = ask_teacher(work)
-    records = []
     with RunProgress(len(work.videos)) as progress:
-        for index, name in enumerate(work.videos.names):
-            entry = entries[name]
-            record = work.run.load_finished(name, entry.name)
-            if record is not None:
-                progress.skip(name)
-            else:
-                with progress.video(name):
-                    record = adapt_video(work, work.videos[index], entry, progress)
-                work.run.save_finished(record, entry.name)
-            records.append(record)
-    result = work.run.write_result(records)
+        records = finished_before(work, entries, progress)
+        for group in groups_of_videos(work, finished=records):
+            with progress.videos([video.name for video in group]):
+                for record in adapt_group(work, group, entries, progress):
+                    work.run.save_finished(record, entries[record.name].name)
+                    records[record.name] = record
+    result = work.run.write_result([records[name] for name in work.videos.names])
     if result["methods"]:
         report.print_table(result)
     print(f"results in {work.run.path}")
@@ -178,61 +180,100 @@ def ask_teacher(work: Work) -> dict[str, Path]:
     return entries
 
 
-# ============================================================================ one video, A → D
+# ============================================================================ which videos
 
 
-def adapt_video(work: Work, video, entry: Path, progress):
-    """Adapt to one video and segment the rest of it; returns its record."""
-    from ditta_jax import stages, tensorboard
-    from ditta_jax.metrics import VideoScores
-    from ditta_jax.video_record import VideoRecord
+def finished_before(
+    work: Work, entries: dict[str, Path], progress: "RunProgress"
+) -> dict[str, "VideoRecord"]:
+    """The records that an interrupted run left behind, by name."""
+    records = {}
+    for name in work.videos.names:
+        record = work.run.load_finished(name, entries[name].name)
+        if record is not None:
+            records[name] = record
+            progress.skip(name)
+    return records
+
+
+def groups_of_videos(work: Work, finished: Container[str]) -> Iterator[list["Video"]]:
+    """The unfinished videos, `parallel.videos` at a time; a group is of one size.
+
+    With the size of the video the network's input is of one size too.
+    """
+    group: list[Video] = []
+    for index, name in enumerate(work.videos.names):
+        if name in finished:
+            continue
+        video = work.videos[index]
+        if group and video.size != group[0].size:
+            yield group
+            group = []
+        group.append(video)
+        if len(group) == work.config.parallel.videos:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+# ============================================================================ a group, A → D
+
+
+def adapt_group(
+    work: Work, group: list["Video"], entries: dict[str, Path], progress: "RunProgress"
+) -> Iterator["VideoRecord"]:
+    """Adapt to videos of one size and segment the rest of each; yields their records.
+
+    One video at a time but for C. The features of all are held at once, from A to the end of C.
+    """
+    from ditta_jax import stages
 
     config = work.config
-    seconds: dict[str, float] = {}
-    T = len(video.frames)
-    first = stages.first_scored(T, config.warmup.percent)
-    if first >= T:
-        raise UserError(f"{video.name}: {T} frames, all of them warm-up; nothing is left to score")
+    for video in group:
+        check_length(video, config)
+    seconds: list[dict[str, float]] = [{} for _ in group]
 
     # ------------------------------------------------------------------ A: frozen student
-    with clock(seconds, "A"), progress.stage("A: student on the warm-up frames") as advance:
-        frozen = stages.label_warm_up(work.model, video, config, advance)
+    frozen = []
+    for v, video in enumerate(group):
+        title = "A: student on the warm-up frames"
+        with clock("A", seconds[v]), progress.stage(title, video=video.name) as advance:
+            frozen.append(stages.label_warm_up(work.model, video, config, advance))
 
     # ------------------------------------------------------------------ B: masklets, vote, labels
-    with clock(seconds, "B"), progress.stage("B: vote on the teacher's masks"):
-        masklets = teacher_answer(work, video, entry)
-        targets = stages.targets_of(masklets, frozen, len(work.classes), config)
+    masklets, targets = [], []
+    for v, video in enumerate(group):
+        title = "B: vote on the teacher's masks"
+        with clock("B", seconds[v]), progress.stage(title, video=video.name):
+            masklets.append(teacher_answer(work, video, entries[video.name]))
+            targets.append(stages.targets_of(masklets[v], frozen[v], len(work.classes), config))
 
     # ------------------------------------------------------------------ C: adaptation
-    with clock(seconds, "C"), progress.stage("C: adaptation"):
-        adapted, rows = stages.adapt_to(work.model, frozen, targets, config, video.name)
-        work.run.append_losses(video.name, rows)
-        if config.report.tensorboard:
-            tensorboard.write_losses(work.run.path / "tensorboard", video.name, rows)
+    names = [video.name for video in group]
+    with clock("C", *seconds), progress.stage("C: adaptation"):
+        adapted = stages.adapt_to_many(work.model, frozen, targets, config, names)
+        for name, (_, rows) in zip(names, adapted, strict=True):
+            keep_losses(work, name, rows)
+    frozen = [first._replace(features=[]) for first in frozen]  # D needs the last frame's only
 
     # ------------------------------------------------------------------ D: inference, metrics
-    scores = {}
-    if video.labels is not None:
-        windows = tuple(config.metrics.windows)
-        scores = {m: VideoScores(len(work.classes), windows) for m in ("iss", "ditta")}
-    with clock(seconds, "D"), progress.stage("D: segmentation", T - first) as advance:
-        segment_video(work, video, frozen, adapted, scores, advance)
+    # On the default device: one video after the other, others would only compile it anew.
+    for v, video in enumerate(group):
+        steps = len(video.frames) - stages.first_scored(len(video.frames), config.warmup.percent)
+        title = "D: segmentation"
+        with clock("D", seconds[v]), progress.stage(title, steps, video.name) as advance:
+            scores = segment_video(work, video, frozen[v], adapted[v][0], advance)
+        yield record_of(video, masklets[v], targets[v], seconds[v], scores, steps)
 
-    details = {
-        "objects": len(masklets.objects),
-        "targets": sum(t is not None for t in targets),
-        "teacher_seconds": masklets.provenance.get("seconds"),
-    }
-    return VideoRecord(
-        name=video.name,
-        size=video.size,
-        frames=T,
-        warmup=len(frozen.labels),
-        scored=T - first,
-        seconds=seconds,
-        scores={method: total.finish() for method, total in scores.items()},
-        details=details,
-    )
+
+def check_length(video: "Video", config: ConfigDict) -> None:
+    """Refuse a video that the warm-up takes all frames of."""
+    from ditta_jax import stages
+
+    T = len(video.frames)
+    if stages.first_scored(T, config.warmup.percent) >= T:
+        raise UserError(f"{video.name}: {T} frames, all of them warm-up; nothing is left to score")
 
 
 def teacher_answer(work: Work, video, entry: Path):
@@ -249,11 +290,25 @@ def teacher_answer(work: Work, video, entry: Path):
     return masklets
 
 
-def segment_video(work: Work, video, frozen, adapted, scores: dict, advance) -> None:
+def keep_losses(work: Work, name: str, rows: list[dict[str, float]]) -> None:
+    """Write a video's losses, one line per step."""
+    from ditta_jax import tensorboard
+
+    work.run.append_losses(name, rows)
+    if work.config.report.tensorboard:
+        tensorboard.write_losses(work.run.path / "tensorboard", name, rows)
+
+
+def segment_video(work: Work, video, frozen, adapted, advance) -> dict[str, "Scores"]:
     """Stage D: predictions, overlays of a few frames, and scores where there is a ground truth."""
     from ditta_jax import overlays, stages
+    from ditta_jax.metrics import VideoScores
 
     config = work.config
+    scores = {}
+    if video.labels is not None:
+        windows = tuple(config.metrics.windows)
+        scores = {m: VideoScores(len(work.classes), windows) for m in ("iss", "ditta")}
     first = stages.first_scored(len(video.frames), config.warmup.percent)
     shown = overlays.chosen_frames(first, len(video.frames), config.report.overlays)
     with work.run.prediction_writer(video.name) as writer:
@@ -271,14 +326,38 @@ def segment_video(work: Work, video, frozen, adapted, scores: dict, advance) -> 
                 file = work.run.overlay_file(video.name, name)
                 overlays.write_overlay(file, out.frame, panels, work.classes, work.palette)
             advance()
+    return {method: total.finish() for method, total in scores.items()}
+
+
+def record_of(video: "Video", masklets, targets, seconds, scores, scored: int) -> "VideoRecord":
+    """What is kept of a video that went through all stages."""
+    from ditta_jax.video_record import VideoRecord
+
+    details = {
+        "objects": len(masklets.objects),
+        "targets": sum(target is not None for target in targets),
+        "teacher_seconds": masklets.provenance.get("seconds"),
+    }
+    return VideoRecord(
+        name=video.name,
+        size=video.size,
+        frames=len(video.frames),
+        warmup=len(targets),
+        scored=scored,
+        seconds=seconds,
+        scores=scores,
+        details=details,
+    )
 
 
 @contextmanager
-def clock(seconds: dict[str, float], stage: str):
-    """Note the wall-clock time of a stage."""
+def clock(stage: str, *seconds: dict[str, float]):
+    """Note the wall-clock time of a stage, divided among the videos it is for."""
     start = time.perf_counter()
     yield
-    seconds[stage] = time.perf_counter() - start
+    taken = time.perf_counter() - start
+    for own in seconds:
+        own[stage] = taken / len(seconds)
 
 
 if __name__ == "__main__":

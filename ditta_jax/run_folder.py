@@ -23,8 +23,8 @@ from ditta_jax.video_record import VideoRecord
 
 log = logging.getLogger(__name__)
 
-# Settings that say where a run is kept and not what it computes.
-_WHERE = ("name", "output")
+# Settings that say where a run is kept or computed, and not what.
+_WHERE = ("name", "output", "parallel")
 
 
 class RunFolder:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ditta_jax import adapt, checkpoint, mask_rle, teacher_process
+from ditta_jax import adapt, checkpoint, mask_rle, precision, teacher_process
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
+from ditta_jax.data.sources import Videos
+from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.student import new_student
@@ -157,9 +159,21 @@ def test_a_second_run_computes_no_video_again(whole_run, base, monkeypatch):
     def never(*_):
         raise AssertionError("a finished video was computed again")
 
-    monkeypatch.setattr(adapt, "adapt_video", never)
+    monkeypatch.setattr(adapt, "adapt_group", never)
     again = adapt.adapt_videos(settings(base, output))
     assert again["methods"] == result["methods"] and again["videos"] == result["videos"]
+
+
+def count_groups(monkeypatch):
+    """A list that the names of every group that is computed are added to."""
+    groups, one = [], adapt.adapt_group
+
+    def counted(work, group, *rest):
+        groups.append([video.name for video in group])
+        return one(work, group, *rest)
+
+    monkeypatch.setattr(adapt, "adapt_group", counted)
+    return groups
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
@@ -177,18 +191,87 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
     with pytest.raises(KeyboardInterrupt):
         adapt.adapt_videos(settings(base, tmp_path))
     assert not (tmp_path / "run" / "result.json").exists()
-    computed, one = [], adapt.adapt_video
-
-    def counted(work, video, *rest):
-        computed.append(video.name)
-        return one(work, video, *rest)
-
-    monkeypatch.setattr(adapt, "adapt_video", counted)
+    groups = count_groups(monkeypatch)
     result = adapt.adapt_videos(settings(base, tmp_path))
-    assert computed == ["video_001"]
+    assert groups == [["video_001"]]
     assert result["methods"] == whole_run[1]["methods"]
     theirs = lines(whole_run[0] / "run" / "losses.jsonl")
     assert lines(tmp_path / "run" / "losses.jsonl") == theirs  # each step once
+
+
+# ---------------------------------------------------------------------------- videos side by side
+
+
+@pytest.fixture
+def double(base, tmp_path):
+    """Settings in double precision: in single, last bits decide labels of this student."""
+    config = settings(base, tmp_path)
+    config.precision.compute = "float64"
+    with precision.policy(config):
+        yield config
+
+
+def predictions(output):
+    files = sorted((output / "run" / "predictions").rglob("*.png"))
+    return {f"{path.parent.name}/{path.name}": png(path).tobytes() for path in files}
+
+
+def steps(rows):
+    return [(row["video"], row["pass"], row["frame"]) for row in rows]
+
+
+def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
+    one_by_one = adapt.adapt_videos(double)
+    expected, losses = predictions(tmp_path), lines(tmp_path / "run" / "losses.jsonl")
+    groups, segment = count_groups(monkeypatch), adapt.segment_video
+    double.output = str(tmp_path / "side_by_side")
+    double.parallel.videos = 3
+    side_by_side = adapt.adapt_videos(double)
+    assert groups == [["video_000", "video_001"]]
+    assert predictions(tmp_path / "side_by_side") == expected
+    assert side_by_side["methods"] == one_by_one["methods"]
+    found = lines(tmp_path / "side_by_side" / "run" / "losses.jsonl")
+    assert steps(found) == steps(losses)
+    totals = ([row["total"] for row in rows] for rows in (found, losses))
+    np.testing.assert_allclose(*totals, rtol=1e-9)
+    seconds = [video["seconds"]["C"] for video in side_by_side["videos"]]
+    assert seconds[0] == seconds[1] > 0
+
+    # Killed in stage D of the second video, it goes on with that one only.
+    double.output = str(tmp_path / "killed")
+    groups.clear()
+
+    def killed(work, video, *rest):
+        if video.name == "video_001":
+            raise KeyboardInterrupt
+        return segment(work, video, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(adapt, "segment_video", killed)
+        adapt.adapt_videos(double)
+    assert adapt.adapt_videos(double)["methods"] == one_by_one["methods"]
+    assert groups == [["video_000", "video_001"], ["video_001"]]
+    assert steps(lines(tmp_path / "killed" / "run" / "losses.jsonl")) == steps(losses)
+    assert predictions(tmp_path / "killed") == expected
+
+
+def test_a_group_is_of_one_size_and_of_unfinished_videos():
+    sizes = {"a": (2, 3), "b": (2, 3), "c": (2, 3), "d": (2, 3), "e": (3, 2), "f": (2, 3)}
+    videos = Videos(
+        tuple(sizes), lambda v: Video(list(sizes)[v], list(sizes.values())[v], [], None)
+    )
+    config = default_config()
+    config.parallel.videos = 2
+    work = adapt.Work(config, None, videos, (), (), None, Path())
+
+    def groups(finished):
+        return ["".join(v.name for v in group) for group in adapt.groups_of_videos(work, finished)]
+
+    assert groups(()) == ["ab", "cd", "e", "f"]
+    assert groups(("b",)) == ["ac", "d", "e", "f"]
+    assert groups(sizes) == []
+    config.parallel.videos = 1
+    assert groups("df") == ["a", "b", "c", "e"]
 
 
 def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):
@@ -311,6 +394,7 @@ def test_the_program_ends_with_one_line_and_status_two(tmp_path):
         ("--config.tta.train=everything", "tta.train must be one of decoder"),
         ("--config.warmup.percent=0", "warmup.percent must be in"),
         ("--config.precision.compute=float8", "precision.compute must be one of"),
+        ("--config.parallel.videos=0", "parallel.videos must be 1 or more, not 0"),
     ],
 )
 def test_wrong_values_are_refused_before_any_work(tmp_path, monkeypatch, argument, words):
