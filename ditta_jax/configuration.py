@@ -64,6 +64,7 @@ def _teacher() -> ConfigDict:
         checkpoint="",  # a file, or sha256:<hex> where the weights are on another machine
         device="auto",
         dtype="float32",  # "bfloat16" as released
+        mask_threshold=0.0,  # logit above which a pixel is in a mask; 0 is SAM2's
         threshold_first=0.8,  # peak reliability for a prompt on frame 0, and later
         threshold_later=0.8,
         max_objects=100,

@@ -18,7 +18,9 @@ _BY_DIGEST = "sha256:"
 _SEARCH_VERSION = 1
 
 
-def teacher_identity(config: str, checkpoint: str = "", dtype: str = "float32") -> dict[str, str]:
+def teacher_identity(
+    config: str, checkpoint: str = "", dtype: str = "float32", mask_threshold: float = 0.0
+) -> dict[str, str]:
     """Returns what determines the teacher's masks besides the request: same values, same key.
 
     Args:
@@ -26,6 +28,7 @@ def teacher_identity(config: str, checkpoint: str = "", dtype: str = "float32") 
         (`configs/sam2.1/sam2.1_hiera_l.yaml`), a YAML file of one's own, or `palette:FOLDER`.
       checkpoint: the weights' file; `sha256:<hex>` where that file is on another machine.
       dtype: "float32", or "bfloat16" for automatic mixed precision.
+      mask_threshold: logit above which a pixel belongs to a mask.
 
     Raises:
       UserError: a file is missing or a value is none of the above.
@@ -35,7 +38,9 @@ def teacher_identity(config: str, checkpoint: str = "", dtype: str = "float32") 
         return {"teacher": "palette", "content": _digest_of_folder(folder)}
     if dtype not in DTYPES:
         raise UserError(f"teacher.dtype: {dtype!r}, expected one of {', '.join(DTYPES)}")
-    return {
+    # SAM 2's own threshold is not named, so that masklets from before it was a setting stay good.
+    changed = {"mask_threshold": repr(float(mask_threshold))} if mask_threshold else {}
+    return changed | {
         "teacher": "sam2",
         "config": _config_identity(config),
         "weights": _weights_identity(config, checkpoint),

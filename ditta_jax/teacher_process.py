@@ -27,6 +27,7 @@ class TeacherSettings(Protocol):
     checkpoint: str
     device: str
     dtype: str
+    mask_threshold: float
     python: str
     run: bool
     threads: int
@@ -34,7 +35,9 @@ class TeacherSettings(Protocol):
 
 def teacher_identity(settings: TeacherSettings) -> dict[str, str]:
     """Returns the identity of the configured teacher (see `ditta_jax.teacher_identity`)."""
-    return identity.teacher_identity(settings.config, settings.checkpoint, settings.dtype)
+    return identity.teacher_identity(
+        settings.config, settings.checkpoint, settings.dtype, settings.mask_threshold
+    )
 
 
 def run_teacher(
@@ -87,12 +90,14 @@ def _teacher_arguments(settings: TeacherSettings) -> list[str]:
     arguments = ["--config", settings.config, "--dtype", settings.dtype]
     if settings.checkpoint:
         arguments += ["--checkpoint", settings.checkpoint]
+    if settings.mask_threshold:
+        arguments += ["--mask-threshold", repr(settings.mask_threshold)]
     return arguments
 
 
 def _run_elsewhere(cache_dir: Path, settings: TeacherSettings, missing: int) -> str:
     arguments = shlex.join(_teacher_arguments(settings))
-    digest = identity.teacher_identity(settings.config, settings.checkpoint, settings.dtype)
+    digest = teacher_identity(settings)
     weights = ""
     if settings.checkpoint.startswith("sha256:"):
         arguments = arguments.replace(shlex.quote(settings.checkpoint), "WEIGHTS")

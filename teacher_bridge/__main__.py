@@ -31,9 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare_environment(options.threads)
     signal.signal(signal.SIGTERM, _interrupt)
     report = _report_json if options.json else _report_text
-    identity = teacher_identity(options.config, options.checkpoint, options.dtype)
+    masks = (options.dtype, options.mask_threshold)
+    identity = teacher_identity(options.config, options.checkpoint, *masks)
     key = teacher_key(identity)
-    teacher = make_teacher(options.config, options.checkpoint, options.device, options.dtype)
+    teacher = make_teacher(options.config, options.checkpoint, options.device, *masks)
     cache = Path(options.cache)
     if options.watch:
         for folders in watch(cache, options.entry, _WATCH_SECONDS):
@@ -61,6 +62,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", default="", help="the file of its weights")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--dtype", default="float32", choices=DTYPES)
+    parser.add_argument(
+        "--mask-threshold", type=float, default=0.0, help="logit of a mask's border (default: 0)"
+    )
     parser.add_argument("--entry", action="append", default=[], help="only this one; repeatable")
     parser.add_argument("--watch", action="store_true", help="wait for further requests")
     parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")

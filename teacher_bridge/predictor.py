@@ -109,12 +109,19 @@ class Sam2Tracker:
     result nobody needs, cost nothing.
     """
 
-    def __init__(self, predictor: VideoPredictor, entry: Entry, dtype: str = "float32") -> None:
-        """Takes a predictor, the frames, and "float32" or "bfloat16" (mixed precision)."""
+    def __init__(
+        self,
+        predictor: VideoPredictor,
+        entry: Entry,
+        dtype: str = "float32",
+        mask_threshold: float = 0.0,
+    ) -> None:
+        """Takes a predictor, the frames, "float32" or "bfloat16" (mixed precision), a logit."""
         from teacher_bridge.frames import EntryFrames
 
         self._predictor = predictor
         self._dtype = dtype
+        self._mask_threshold = mask_threshold
         # Calls of the predictor, none of this object: it is to be freed with its last reference.
         self._pending: list[Callable[[], object]] = []
         self._walk: Iterator[tuple[int, list[int], torch.Tensor]] | None = None
@@ -147,7 +154,7 @@ class Sam2Tracker:
         self._add(partial(self._predictor.add_new_mask, self._state, frame, object_id, given))
 
     def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
-        """Returns the masks on a frame (logits > 0), tracking there from the frame before."""
+        """Returns the masks on a frame (logits above the threshold), tracked from the last one."""
         with mixed_precision(self._predictor.device, self._dtype):
             for action in self._pending:
                 action()
@@ -157,7 +164,7 @@ class Sam2Tracker:
             found, ids, logits = next(self._walk)
         if found != frame:
             raise ValueError(f"frame {frame} asked for, {found} is next")
-        return FrameMasks(tuple(ids), (logits[:, 0] > 0).cpu().numpy())
+        return FrameMasks(tuple(ids), (logits[:, 0] > self._mask_threshold).cpu().numpy())
 
     def _add(self, prompt: Callable[[], object]) -> None:
         self._walk = None

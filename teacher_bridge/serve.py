@@ -33,10 +33,12 @@ class Teacher(Protocol):
 class Sam2Teacher:
     """SAM 2 with the prompt search."""
 
-    def __init__(self, config: str, checkpoint: str, device: str, dtype: str) -> None:
-        """Takes the settings of `teacher_bridge.predictor.build_predictor` and the dtype."""
+    def __init__(
+        self, config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
+    ) -> None:
+        """Takes the settings of `predictor.build_predictor` and of `predictor.Sam2Tracker`."""
         self._settings = (config, checkpoint, device)
-        self._dtype = dtype
+        self._masks = (dtype, mask_threshold)
         self._predictor: Any = None
 
     def prepare(self) -> None:
@@ -52,7 +54,7 @@ class Sam2Teacher:
 
         device = str(self._predictor.device)
         try:
-            tracker = Sam2Tracker(self._predictor, entry, self._dtype)
+            tracker = Sam2Tracker(self._predictor, entry, *self._masks)
             return find_masklets(tracker, entry.request, {"device": device})
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, RuntimeError) and "out of memory" not in str(error):
@@ -79,11 +81,13 @@ class PaletteTeacher:
         return read_palette_masks(self._folder / entry.request.video, entry.request)
 
 
-def make_teacher(config: str, checkpoint: str, device: str, dtype: str) -> Teacher:
+def make_teacher(
+    config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
+) -> Teacher:
     """Returns the teacher that a configuration names; builds no network yet."""
     if config.startswith(PALETTE):
         return PaletteTeacher(config.removeprefix(PALETTE))
-    return Sam2Teacher(config, checkpoint, device, dtype)
+    return Sam2Teacher(config, checkpoint, device, dtype, mask_threshold)
 
 
 def find_entries(cache_dir: Path, names: Sequence[str]) -> list[Path]:

@@ -39,6 +39,7 @@ def test_every_setting_that_changes_masks_changes_the_key(weights, tmp_path):
         teacher_identity(str(yaml), str(weights)),
         teacher_identity("embedded", str(weights)),
         teacher_identity(TINY, str(weights), "bfloat16"),
+        teacher_identity(TINY, str(weights), mask_threshold=1.5),
     ]
     assert len({teacher_key(identity) for identity in identities}) == len(identities)
 

@@ -26,6 +26,7 @@ def settings(**values):
         "checkpoint": DIGEST,
         "device": "cpu",
         "dtype": "float32",
+        "mask_threshold": 0.0,
         "python": "",
         "run": True,
         "threads": 1,

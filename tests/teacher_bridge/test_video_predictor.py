@@ -95,6 +95,17 @@ def test_bfloat16_finds_nearly_the_same(predictor, squares_entry):
     assert 0 < max(difference) < 0.05
 
 
+def test_a_higher_threshold_keeps_fewer_pixels(predictor, squares_entry):
+    pixels = []
+    for threshold in (-1e6, 0.0, 1e6):
+        tracker = Sam2Tracker(predictor, squares_entry, mask_threshold=threshold)
+        tracker.click(0, 1, 5, 5)
+        pixels.append(int(tracker.propagate(0).masks.sum()))
+    height, width = squares_entry.request.size
+    assert pixels[0] == height * width and pixels[2] == 0
+    assert pixels[0] >= pixels[1] >= pixels[2]
+
+
 def test_frames_have_to_be_visited_in_order(predictor, squares_entry):
     tracker = Sam2Tracker(predictor, squares_entry)
     tracker.click(0, 1, 5, 5)
