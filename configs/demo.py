@@ -13,6 +13,8 @@ def get_config():
     config = default_config()
     config.name = "demo"
     config.input.scale = (320, 192)
-    # of 1e-4, 3e-4 and 1e-3 the one with the highest mIoU on the demo data's split video_val
+    # Both chosen on the demo data's split video_val. The small teacher's masks reach beyond their
+    # objects; this far inside its own border it is mostly right.
+    config.teacher.mask_threshold = 2.0
     config.tta.lr = 1e-4
     return config

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-SEVERITY = 0.6
+SEVERITY = 0.75
 
 # Ranges at severity 1, drawn once per video.
 GAMMA = (0.55, 1.9)  # exponent of the tone curve: below 1 brighter, above 1 darker
