@@ -22,7 +22,7 @@ from ditta_jax.benchmark.measurement import Task
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.errors import UserError, run
 
-DIRECT_STEPS = 2  # of the direct rival, whose step takes a minute and more
+DIRECT_TIMES = 2  # steps and frames of the direct rival, whose step takes a minute and more
 
 
 def main() -> None:
@@ -43,8 +43,10 @@ def main() -> None:
         rivals.write_workload(work, size)
         for name in options.rivals:
             say(f"{rivals.RIVALS[name][0]} ...")
-            steps = min(options.steps, DIRECT_STEPS) if name == "torch-direct" else options.steps
-            own = dataclasses.replace(task, rival=name, steps=steps)
+            own = dataclasses.replace(task, rival=name)
+            if name == "torch-direct":
+                steps, frames = (min(n, DIRECT_TIMES) for n in (task.steps, task.frames))
+                own = dataclasses.replace(own, steps=steps, frames=frames)
             measurements.append(rivals.run_rival(work, own))
         differences = rivals.check_losses(measurements)
         curves = []
@@ -82,7 +84,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--size", default="480x853", help="height x width (default 480x853)")
     parser.add_argument("--classes", type=int, default=124)
     parser.add_argument("--objects", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=5, help="timed steps; the direct rival: 2")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps; direct: 2")
     parser.add_argument("--frames", type=int, default=5, help="timed frames; 0: no inference")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")

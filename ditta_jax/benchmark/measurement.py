@@ -22,7 +22,7 @@ class Task:
 
     Attributes:
         rival: its name.
-        steps: full steps timed one by one, after one that is not.
+        steps: full steps timed one by one, after those whose losses are compared.
         frames: frames of each kind timed, after one that is not; 0 leaves inference out.
         threads: of the CPU.
         device: "cpu" or "gpu".
@@ -73,9 +73,15 @@ class Measurement:
     step_flops: float | None = None
 
 
-def repeat(action: Callable[[], object], ready: Callable[[object], None], times: int) -> list:
-    """Seconds of each of `times` calls after one that is not timed; `ready` waits for a result."""
-    ready(action())
+def repeat(
+    action: Callable[[], object], ready: Callable[[object], None], times: int, warm: bool = False
+) -> list[float]:
+    """Seconds of each of `times` calls; `ready` waits for a result.
+
+    Unless it is `warm` already, one more call before them is not timed.
+    """
+    if not warm:
+        ready(action())
     seconds = []
     for _ in range(times):
         started = time.perf_counter()

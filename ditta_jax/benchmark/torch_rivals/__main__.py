@@ -138,7 +138,7 @@ def measure(work: Workload, task: Task) -> Measurement:
         if step == 1:
             result.first_step = time.perf_counter() - started
     result.losses = measurement.rows(rows)
-    result.step = measurement.repeat(lambda: rival.step(1), ready, task.steps)
+    result.step = measurement.repeat(lambda: rival.step(1), ready, task.steps, warm=True)
     if isinstance(rival, Fast):
         one = rival.frames[:1]
         result.encode = measurement.repeat(lambda: rival.encode(one), ready, task.steps)
