@@ -222,9 +222,12 @@ def _entropy_of_logits(x: Float[Array, "*b C"]) -> Float[Array, "*b"]:
 
 
 def _reliability(E: Float[Array, "H W"]) -> Float[Array, "H W"]:
-    """R = 1 − E / max E over the frame (Eq. 2); 1 everywhere where no pixel has entropy."""
+    """R = 1 − E / max E over the frame (Eq. 2); 1 everywhere where no pixel has entropy.
+
+    As (max E − E) / max E: where E is near its maximum the difference is exact, 1 − E / max E not.
+    """
     peak = E.max()
-    return 1.0 - E / jnp.where(peak > 0, peak, 1.0)
+    return jnp.where(peak > 0, (peak - E) / jnp.where(peak > 0, peak, 1.0), 1.0)
 
 
 def _fuse_branches(z, z_fused, exists, size, input_size, threshold):
