@@ -48,6 +48,8 @@ def main() -> None:
                 steps, frames = (min(n, DIRECT_TIMES) for n in (task.steps, task.frames))
                 own = dataclasses.replace(own, steps=steps, frames=frames)
             measurements.append(rivals.run_rival(work, own))
+            # kept at once: a rival that disagrees must not cost what the others took
+            report.write(options.out, size, measurements, {}, [])
         differences = rivals.check_losses(measurements)
         curves = []
         if options.growth:
