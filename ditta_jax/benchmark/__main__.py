@@ -1,6 +1,6 @@
 """Compares this package with PyTorch: same weights, same clip, same step, same machine.
 
-    python -m ditta_jax.benchmark                          # all rivals, 480×853, B0, 124 classes
+    python -m ditta_jax.benchmark                          # (a), (b), (d); 480×853, B0, 124 classes
     python -m ditta_jax.benchmark --student B5 --rivals torch-eager,jax
     python -m ditta_jax.benchmark --growth --rivals jax    # curves of time and memory
     python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas    # its kernels
@@ -22,6 +22,9 @@ from ditta_jax.benchmark.measurement import Task
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.errors import UserError, run
 
+# torch-compiled is left to those who ask: at 480×853 its losses differ by 1.7e-3 (torch 2.13, CPU),
+# so that the benchmark refuses it.
+DEFAULT_RIVALS = "torch-direct,torch-eager,jax"
 DIRECT_TIMES = 2  # steps and frames of the direct rival, whose step takes a minute and more
 
 
@@ -81,7 +84,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ditta_jax.benchmark", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--rivals", default=",".join(rivals.RIVALS), help="default: all")
+    parser.add_argument("--rivals", default=DEFAULT_RIVALS, help=f"default: {DEFAULT_RIVALS}")
     parser.add_argument("--student", default="B0", help="B0 (default) … B5")
     parser.add_argument("--size", default="480x853", help="height x width (default 480x853)")
     parser.add_argument("--classes", type=int, default=124)
