@@ -68,7 +68,10 @@ def measure(work: Workload, task: Task) -> Measurement:
     stats = device.memory_stats() if device.platform != "cpu" else None
     result.peak_bytes = stats["peak_bytes_in_use"] if stats else measurement.peak_resident_bytes()
     _time_frames(ours, task, result)
-    result.matmul_flops = matmul_flops()
+    square, product = jnp.ones((measurement.MATMUL_SIDE,) * 2, jnp.float32), jax.jit(jnp.matmul)
+    result.matmul_flops = measurement.matmul_flops(
+        lambda: product(square, square), jax.block_until_ready
+    )
     return result
 
 
@@ -117,14 +120,6 @@ def _time_frames(ours: Ours, task: Task, result: Measurement) -> None:
 
     result.plain_frame = measurement.repeat(plain, jax.block_until_ready, task.frames)
     result.fused_frame = measurement.repeat(fused, jax.block_until_ready, task.frames)
-
-
-def matmul_flops(side: int = 2048, times: int = 5) -> float:
-    """The best of a few products of `side`² float32 matrices, in operations per second."""
-    a = jnp.ones((side, side), jnp.float32)
-    product = jax.jit(jnp.matmul)
-    seconds = measurement.repeat(lambda: product(a, a), jax.block_until_ready, times)
-    return 2 * side**3 / min(seconds)
 
 
 def main() -> None:

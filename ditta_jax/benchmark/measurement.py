@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+MATMUL_SIDE = 2048
 PASSES = 2  # over the two frames of the clip, for the comparison of losses
 
 
@@ -88,6 +89,11 @@ def repeat(
         ready(action())
         seconds.append(time.perf_counter() - started)
     return seconds
+
+
+def matmul_flops(product: Callable[[], object], ready: Callable[[object], None]) -> float:
+    """Operations per second of the best of five products of float32 `MATMUL_SIDE`² matrices."""
+    return 2 * MATMUL_SIDE**3 / min(repeat(product, ready, 5))
 
 
 def peak_resident_bytes() -> int:

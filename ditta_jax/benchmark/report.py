@@ -14,6 +14,7 @@ from ditta_jax.benchmark.growth import Curve
 from ditta_jax.benchmark.measurement import Measurement
 from ditta_jax.benchmark.rivals import RIVALS, step_seconds
 from ditta_jax.benchmark.workload import Size
+from ditta_jax.sealed_json import write_atomically
 
 GB = 1e9
 HEADER = (
@@ -73,9 +74,8 @@ def write(
         "loss_differences": differences,
         "curves": [dataclasses.asdict(c) for c in curves],
     }
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "benchmark.json").write_text(json.dumps(content, indent=1) + "\n")
-    (out / "benchmark.svg").write_text(svg.page(panels(measurements, curves)))
+    write_atomically(out / "benchmark.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(out / "benchmark.svg", svg.page(panels(measurements, curves)).encode())
 
 
 def panels(measurements: Sequence[Measurement], curves: Sequence[Curve]) -> list[str]:

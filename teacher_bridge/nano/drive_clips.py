@@ -14,6 +14,7 @@ from ditta_jax.data.procedural.render import Picture, render
 from ditta_jax.data.procedural.scene import make_scene
 from ditta_jax.data.procedural.shift import apply_shift, draw_shift
 from teacher_bridge.nano.clips import FRAME_SIZE, LEAST_AREA, NO_OBJECT, Clip
+from teacher_bridge.nano.scenes import connected_parts
 
 DRIVE_SEED = 21  # first number of every seed; the data set's splits have others
 
@@ -59,11 +60,7 @@ def _objects(pictures: list[Picture]) -> tuple[list[NDArray[np.uint8]], int]:
 
 def _parts(classes: NDArray) -> list[NDArray[np.bool_]]:
     """The connected parts of every class but `NO_OBJECT`."""
-    parts = []
-    for label in np.unique(classes[classes != NO_OBJECT]):
-        count, components = cv2.connectedComponents((classes == label).astype(np.uint8))
-        parts += [components == k for k in range(1, count)]
-    return parts
+    return [part for part in connected_parts(classes) if classes[part][0] != NO_OBJECT]
 
 
 def _large(parts: list[NDArray[np.bool_]]) -> NDArray[np.uint8]:

@@ -66,6 +66,15 @@ class _Canvas:
         return mask > 0
 
 
+def connected_parts(labels: NDArray) -> list[NDArray[np.bool_]]:
+    """The parts of every label that do not touch each other, label by label."""
+    parts = []
+    for label in np.unique(labels):
+        count, components = cv2.connectedComponents((labels == label).astype(np.uint8))
+        parts += [components == k for k in range(1, count)]
+    return parts
+
+
 def connected_regions(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
     """Gives the parts of an element that do not touch labels of their own, largest first.
 
@@ -74,10 +83,7 @@ def connected_regions(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int
     Returns:
       The labels, uint8 as given, 0..count-1, and their count, 200 at most: crumbs share the last.
     """
-    parts = []
-    for label in np.unique(labels):
-        count, components = cv2.connectedComponents((labels == label).astype(np.uint8))
-        parts += [components == k for k in range(1, count)]
+    parts = connected_parts(labels)
     parts.sort(key=lambda part: -int(part.sum()))
     split = np.empty_like(labels)
     for index, part in enumerate(parts):

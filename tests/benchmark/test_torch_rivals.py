@@ -43,9 +43,8 @@ def test_steps_agree_in_losses_and_in_every_parameter(student, clip):
     for t in (0, 1, 0, 1):
         clip_now = slice(max(t - 1, 0), t + 1)
         row = direct.step(frames[clip_now], direct_step.Target(labels[t], ids[t])).row()[:3]
-        ours = fast.step([x[clip_now] for x in maps], fast_step.Target(labels[t], ids[t]))
-        terms = [float("nan") if term is None else term.item() for term in ours]
-        np.testing.assert_allclose(terms, row, rtol=1e-11)
+        ours = fast.step([x[clip_now] for x in maps], direct_step.Target(labels[t], ids[t]))
+        np.testing.assert_allclose(ours.row()[:3], row, rtol=1e-11)
     theirs = dict(direct.live.decode_head.state_dict())
     for key, value in fast.live.state_dict().items():
         np.testing.assert_allclose(value, theirs[key], rtol=1e-7, atol=1e-9, err_msg=key)

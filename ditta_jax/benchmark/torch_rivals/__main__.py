@@ -11,16 +11,9 @@ from ditta_jax.benchmark.measurement import Measurement, Task
 from ditta_jax.benchmark.torch_rivals import direct_step, fast_losses, fast_step
 from ditta_jax.benchmark.torch_rivals.direct_decoder import Student
 from ditta_jax.benchmark.workload import Workload
+from ditta_jax.models.config import StudentConfig
 
 COMPILED_BLOCK_ROWS = 240
-PUBLISHED_DEPTHS = {
-    "B0": (2, 2, 2, 2),
-    "B1": (2, 2, 2, 2),
-    "B2": (3, 4, 6, 3),
-    "B3": (3, 4, 18, 3),
-    "B4": (3, 8, 27, 3),
-    "B5": (3, 6, 40, 3),
-}
 
 
 class Direct:
@@ -69,7 +62,7 @@ class Fast:
         source = (size.height, size.width)
         self.geometry = fast_losses.geometry(maps, size.input, source, weight, rows)
         self.targets = [
-            fast_step.Target(label, ids) for label, ids in zip(*_targets(work, device), strict=True)
+            direct_step.Target(*pair) for pair in zip(*_targets(work, device), strict=True)
         ]
         self.adaptation = fast_step.FastAdaptation(
             self.student, self.geometry, size.objects, compiled=compiled
@@ -88,8 +81,7 @@ class Fast:
     def step(self, t: int) -> list[float]:
         """One step on frame t; its losses."""
         maps = [x[max(t - 1, 0) : t + 1] for x in self.maps]
-        losses = self.adaptation.step(maps, self.targets[t])
-        return [float("nan") if term is None else term.item() for term in losses]
+        return self.adaptation.step(maps, self.targets[t]).row()[:3]
 
     def plain_frame(self) -> Tensor:
         """Encoder, decoder, argmax in blocks of rows."""
@@ -102,8 +94,8 @@ class Fast:
 
 def student(work: Workload, device: torch.device) -> Student:
     """The workload's student."""
-    channels = (32, 64, 160, 256) if work.size.student == "B0" else (64, 128, 320, 512)
-    result = Student(channels, PUBLISHED_DEPTHS[work.size.student], work.size.classes)
+    config = StudentConfig.published(work.size.student, work.size.classes)
+    result = Student(config.channels, config.depths, work.size.classes)
     state = {key: torch.from_numpy(value) for key, value in work.weights.items()}
     state["decode_head.linear_fuse.bn.num_batches_tracked"] = torch.tensor(0)
     result.load_state_dict(state)
@@ -151,18 +143,13 @@ def measure(work: Workload, task: Task) -> Measurement:
         rival.student.eval()
         result.plain_frame = measurement.repeat(rival.plain_frame, ready, task.frames)
         result.fused_frame = measurement.repeat(rival.fused_frame, ready, task.frames)
-    result.matmul_flops = _matmul_flops(device, ready)
+    square = torch.ones(measurement.MATMUL_SIDE, measurement.MATMUL_SIDE, device=device)
+    result.matmul_flops = measurement.matmul_flops(lambda: square @ square, ready)
     if task.rival == "torch-eager":
         with FlopCounterMode(display=False) as counter:
             rival.step(1)
         result.step_flops = float(counter.get_total_flops())
     return result
-
-
-def _matmul_flops(device: torch.device, ready, side: int = 2048, times: int = 5) -> float:
-    """The best of a few products of `side`² float32 matrices, in operations per second."""
-    a = torch.ones(side, side, device=device)
-    return 2 * side**3 / min(measurement.repeat(lambda: a @ a, ready, times))
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ditta_jax.benchmark.torch_rivals.direct_losses import IGNORE
 from ditta_jax.models.resize_matrices import chain
 
-IGNORE = 255
 BLOCK_ROWS = 32  # of [C, rows, W]
 ABSENT = -1e30  # similarity of an object that the frame does not show
 

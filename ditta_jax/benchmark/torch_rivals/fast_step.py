@@ -7,7 +7,6 @@ branch, and inference that encodes each frame once.
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,25 +15,10 @@ from torch.nn import functional
 from ditta_jax.benchmark.torch_rivals import fast_losses
 from ditta_jax.benchmark.torch_rivals.direct_decoder import Decoder, Student, bilinear
 from ditta_jax.benchmark.torch_rivals.direct_encoder import Attention
-from ditta_jax.benchmark.torch_rivals.direct_step import Settings, average_into
+from ditta_jax.benchmark.torch_rivals.direct_step import Losses, Settings, Target, average_into
 from ditta_jax.benchmark.torch_rivals.fast_losses import Geometry
 
 TILE = 8
-
-
-class Losses(NamedTuple):
-    """The terms of Eq. 8; `fused` is None at t = 0."""
-
-    distill: Tensor
-    fused: Tensor | None
-    contrast: Tensor
-
-
-class Target(NamedTuple):
-    """`label` and `object_ids` of a frame, `[H, W]` int64."""
-
-    label: Tensor
-    object_ids: Tensor
 
 
 # ---------------------------------------------------------------------------- decoder and fusion
@@ -152,7 +136,7 @@ class FastAdaptation:
         )
         self.prototypes, self.seen = memory
         self.optimiser.zero_grad()
-        torch.stack([term for term in losses if term is not None]).sum().backward()
+        losses.total().backward()
         self.optimiser.step()
         average_into(self.momentum, self.live, self.settings.momentum)
         return losses
