@@ -112,7 +112,7 @@ def object_prototypes(
     blocks = row_blocks((u.shape[0], H), W, O)
 
     def masked(weight, object_ids):
-        return jnp.where(object_ids[..., None] == ids, weight[..., None], 0.0)
+        return jnp.where(object_ids[:, None] == ids[:, None], weight[:, None], 0.0)
 
     columns = transpose_rows(masked, blocks, u.shape[0], weight, object_ids)
     spread = jax.linear_transpose(
@@ -181,10 +181,10 @@ def similarities(
 
 def _own_object_loss(similarity, inverse, object_ids):
     """Loss minus its value log n for n equal similarities: small, so precise, where they are."""
-    scaled = similarity * inverse[..., None]
-    n = (similarity > 0.5 * ABSENT).sum(-1).astype(scaled.dtype)
-    highest = jax.lax.stop_gradient(scaled.max(-1))
-    mean = jnp.exp(scaled - highest[..., None]).sum(-1) / n
-    ids = jnp.arange(1, similarity.shape[-1] + 1, dtype=object_ids.dtype)
-    own = jnp.where(object_ids[..., None] == ids, scaled, 0.0).sum(-1)
+    scaled = similarity * inverse[:, None]
+    n = (similarity > 0.5 * ABSENT).sum(1).astype(scaled.dtype)
+    highest = jax.lax.stop_gradient(scaled.max(1))
+    mean = jnp.exp(scaled - highest[:, None]).sum(1) / n
+    ids = jnp.arange(1, similarity.shape[1] + 1, dtype=object_ids.dtype)
+    own = jnp.where(object_ids[:, None] == ids[:, None], scaled, 0.0).sum(1)
     return jnp.where(object_ids > 0, jnp.log(mean) + highest - own, 0.0).sum()

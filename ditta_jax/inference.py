@@ -201,24 +201,33 @@ def _columns_and_blocks(z, size, input_size):
 
 def _label(z, size, input_size):
     """Argmax of Up(z) per pixel."""
-    columns, blocks = _columns_and_blocks(z, size, input_size)
-    return map_rows(lambda x: x.argmax(-1).astype(jnp.uint8), columns, blocks)
+    return map_rows(_argmax, *_columns_and_blocks(z, size, input_size))
 
 
 def _label_and_entropy(z, size, input_size):
     """Argmax and entropy (nat) of softmax(Up(z)) per pixel."""
     columns, blocks = _columns_and_blocks(z, size, input_size)
-    return map_rows(
-        lambda x: (x.argmax(-1).astype(jnp.uint8), _entropy_of_logits(x)), columns, blocks
-    )
+    return map_rows(lambda x: (_argmax(x), _entropy_of_logits(x)[0]), columns, blocks)
 
 
-def _entropy_of_logits(x: Float[Array, "*b C"]) -> Float[Array, "*b"]:
-    """Entropy of softmax(x): log Z − Σ p (x − max), so that p = 0 adds 0 without a logarithm."""
-    shifted = x - x.max(-1, keepdims=True)
+def _argmax(x: Float[Array, "rows C W"]) -> UInt8[Array, "rows W"]:
+    """First class that has the maximum: two plain reductions, which are faster than `argmax`."""
+    classes = jnp.arange(x.shape[1], dtype=jnp.uint8)[:, None]
+    return jnp.where(x == x.max(1, keepdims=True), classes, jnp.uint8(255)).min(1)
+
+
+def _entropy_of_logits(
+    x: Float[Array, "rows C W"],
+) -> tuple[Float[Array, "rows W"], Float[Array, "rows W"]]:
+    """Entropy of softmax(x), and log Σ exp(x).
+
+    log Z − Σ p (x − max), so that p = 0 adds 0 without a logarithm.
+    """
+    highest = x.max(1)
+    shifted = x - highest[:, None]
     e = jnp.exp(shifted)
-    Z = e.sum(-1)
-    return jnp.log(Z) - (e * shifted).sum(-1) / Z
+    Z = e.sum(1)
+    return jnp.log(Z) - (e * shifted).sum(1) / Z, highest + jnp.log(Z)
 
 
 def _reliability(E: Float[Array, "H W"]) -> Float[Array, "H W"]:
@@ -231,25 +240,30 @@ def _reliability(E: Float[Array, "H W"]) -> Float[Array, "H W"]:
 
 
 def _fuse_branches(z, z_fused, exists, size, input_size, threshold):
-    """Eq. 3: where R_0 < τ, the argmax of R_0 p_plain + R_1 p_fused, elsewhere of p_plain."""
+    """Eq. 3: where R_0 < τ, the argmax of R_0 p_plain + R_1 p_fused, elsewhere of p_plain.
+
+    Two sweeps, since R needs the highest entropy of the frame. The second takes from the first
+    what normalises: R p = exp(x − (log Σ exp(x) − log R)).
+    """
     C = z.shape[2]
     both = jnp.concatenate([z, z_fused], axis=-1)
     columns, blocks = _columns_and_blocks(both, size, input_size)
 
-    def first(x):
-        plain, fused = x[..., :C], x[..., C:]
-        label = plain.argmax(-1).astype(jnp.uint8)
-        return label, _entropy_of_logits(plain), _entropy_of_logits(fused)
+    def entropies(x):
+        return _entropy_of_logits(x[:, :C]), _entropy_of_logits(x[:, C:])
 
-    label, E_plain, E_fused = map_rows(first, columns, blocks)
+    (E_plain, norm_plain), (E_fused, norm_fused) = map_rows(entropies, columns, blocks)
     R_plain, R_fused = _reliability(E_plain), _reliability(E_fused)
     neither = (R_plain + R_fused) == 0  # the released program yields NaN; take the mean
+    shift_plain, shift_fused = (
+        norm - jnp.log(jnp.where(neither, 1.0, R))
+        for norm, R in ((norm_plain, R_plain), (norm_fused, R_fused))
+    )
 
-    def second(x, weight_plain, weight_fused):
-        p = weight_plain[..., None] * jax.nn.softmax(x[..., :C])
-        p += weight_fused[..., None] * jax.nn.softmax(x[..., C:])
-        return p.argmax(-1).astype(jnp.uint8)
+    def label(x, shift_plain, shift_fused, mixes):
+        plain, fused = x[:, :C], x[:, C:]
+        mixed = jnp.exp(plain - shift_plain[:, None]) + jnp.exp(fused - shift_fused[:, None])
+        return _argmax(jnp.where(mixes[:, None], mixed, plain))
 
-    weights = (jnp.where(neither, 1.0, R) for R in (R_plain, R_fused))
-    mixed = map_rows(second, columns, blocks, *weights)
-    return jnp.where(exists & (R_plain < threshold), mixed, label)
+    mixes = exists & (R_plain < threshold)
+    return map_rows(label, columns, blocks, shift_plain, shift_fused, mixes)

@@ -38,19 +38,19 @@ def cross_entropy(
 
 
 def _probabilities_loss(x, weight, label):
-    p = jax.nn.softmax(x, axis=-1)
+    p = jax.nn.softmax(x, axis=1)
     # p lies in [0, 1]: the second log-sum-exp needs no maximum
-    return (weight * (jnp.log(jnp.exp(p).sum(-1)) - _pick(p, label))).sum()
+    return (weight * (jnp.log(jnp.exp(p).sum(1)) - _pick(p, label))).sum()
 
 
 def _logits_loss(x, weight, label):
-    return (weight * (jax.nn.logsumexp(x, axis=-1) - _pick(x, label))).sum()
+    return (weight * (jax.nn.logsumexp(x, axis=1) - _pick(x, label))).sum()
 
 
-def _pick(x: Float[Array, "rows W C"], label: UInt8[Array, "rows W"]) -> Float[Array, "rows W"]:
+def _pick(x: Float[Array, "rows C W"], label: UInt8[Array, "rows W"]) -> Float[Array, "rows W"]:
     """x at each pixel's own class, by comparison: a gather's gradient would be a scatter."""
-    own = label[..., None] == jnp.arange(x.shape[-1], dtype=label.dtype)
-    return jnp.where(own, x, 0.0).sum(-1)
+    own = label[:, None] == jnp.arange(x.shape[1], dtype=label.dtype)[:, None]
+    return jnp.where(own, x, 0.0).sum(1)
 
 
 def entropy(p: Float[Array, "*b C"]) -> Float[Array, "*b"]:
@@ -71,10 +71,10 @@ def momentum_reliability(
     blocks = row_blocks((z.shape[0], input_size[0], size[0]), size[1], z.shape[2])
 
     def row_entropy(x):
-        p = jax.nn.softmax(x, axis=-1)
+        p = jax.nn.softmax(x, axis=1)
         e = jnp.exp(p)
-        total = e.sum(-1)
-        return jnp.log(total) - (e * p).sum(-1) / total
+        total = e.sum(1)
+        return jnp.log(total) - (e * p).sum(1) / total
 
     E = map_rows(row_entropy, columns, blocks)
     low, high = E.min(), E.max()

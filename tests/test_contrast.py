@@ -14,7 +14,7 @@ TEMPERATURE = 0.7
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(full_resolution, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(full_resolution, "CACHE_ELEMENTS", 1)
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ H, W = 19, 11  # three blocks of eight rows, the last one with three
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(full_resolution, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(full_resolution, "CACHE_ELEMENTS", 1)
+    monkeypatch.setattr(full_resolution, "ROWS", 8)
     monkeypatch.setattr(full_resolution, "COLUMN_TILE", 4)
     with jax.enable_x64(True):
         yield
@@ -36,7 +37,7 @@ def blocks():
 
 def direct(z):
     """The whole map at source resolution."""
-    return jnp.einsum("Hh,Ww,hwc->HWc", chain(h, INNER[0], H), chain(w, INNER[1], W), z)
+    return jnp.einsum("Hh,Ww,hwc->HcW", chain(h, INNER[0], H), chain(w, INNER[1], W), z)
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def arrays():
 
 
 def pixel_loss(x, weight, label):
-    own = jnp.where(label[..., None] == jnp.arange(C), x, 0.0).sum(-1)
-    return (weight * (jax.nn.logsumexp(x, -1) - own)).sum()
+    own = jnp.where(label[:, None] == jnp.arange(C)[:, None], x, 0.0).sum(1)
+    return (weight * (jax.nn.logsumexp(x, 1) - own)).sum()
 
 
 def ours(z, weight, label):
@@ -66,24 +67,24 @@ def test_blocks_cut_the_row_matrix():
 
 
 def test_blocks_grow_with_the_memory_they_may_use(monkeypatch):
-    monkeypatch.setattr(full_resolution, "BLOCK_ELEMENTS", 16 * W * C)
+    monkeypatch.setattr(full_resolution, "CACHE_ELEMENTS", 16 * W * C)
     assert blocks().matrices.shape[:2] == (2, 16)
-    monkeypatch.setattr(full_resolution, "BLOCK_ELEMENTS", 2**21)
+    monkeypatch.setattr(full_resolution, "CACHE_ELEMENTS", 2**21)
     assert blocks().matrices.shape[:2] == (1, H)
 
 
 def test_columns_are_resized_tile_by_tile(arrays):
     z = arrays[0]
-    expected = np.einsum("Ww,hwc->hWc", chain(w, INNER[1], W), z)
+    expected = np.einsum("Ww,hwc->hcW", chain(w, INNER[1], W), z)
     np.testing.assert_allclose(columns_of(z), expected, rtol=0, atol=1e-14)
-    assert resize_columns(z, w, w) is z
+    np.testing.assert_array_equal(resize_columns(z, w, w), z.swapaxes(1, 2))
 
 
 def test_map_rows_equals_the_function_of_the_whole_map(arrays):
     z, weight, label = arrays
 
     def f(x, weight, label):
-        return x.argmax(-1), weight * jax.nn.logsumexp(x, -1) + label
+        return x.argmax(1), weight * jax.nn.logsumexp(x, 1) + label
 
     found = jax.jit(lambda z: map_rows(f, columns_of(z), blocks(), weight, label))(z)
     for a, b in zip(found, f(direct(z), weight, label), strict=True):
@@ -124,8 +125,8 @@ def test_transpose_rows_equals_the_transposed_matrix(arrays):
     _, weight, label = arrays
 
     def masked(weight, label):
-        return jnp.where(label[..., None] == jnp.arange(C), weight[..., None], 0.0)
+        return jnp.where(label[:, None] == jnp.arange(C)[:, None], weight[:, None], 0.0)
 
     found = jax.jit(lambda *p: transpose_rows(masked, blocks(), h, *p))(weight, label)
-    expected = np.einsum("Hh,HWc->hWc", chain(h, INNER[0], H), masked(weight, label))
+    expected = np.einsum("Hh,HcW->hcW", chain(h, INNER[0], H), masked(weight, label))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)

@@ -161,7 +161,7 @@ def test_where_both_branches_are_unreliable_their_mean_decides():
 
 
 def test_labels_and_entropy_by_blocks_of_rows(monkeypatch):
-    monkeypatch.setattr(full_resolution, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(full_resolution, "CACHE_ELEMENTS", 1)
     z = placeholder().z
     label, E = jax.jit(lambda z: inference._label_and_entropy(z, SIZE, INNER))(z)
     p = probabilities(z)

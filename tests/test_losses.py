@@ -15,7 +15,7 @@ INNER, SIZE = (8, 10), (13, 9)
 
 @pytest.fixture(autouse=True)
 def double_precision_in_small_blocks(monkeypatch):
-    monkeypatch.setattr(full_resolution, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(full_resolution, "CACHE_ELEMENTS", 1)
     with jax.enable_x64(True):
         yield
 
