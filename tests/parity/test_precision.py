@@ -23,9 +23,9 @@ SEEDS = 4
 TORCH_THREADS = 2
 
 # Not compared in whole steps. Weights: AdamW's first step is the gradient's sign, so the few whose
-# gradient is near eps decide the error; of the momentum network's, a hundredth of those is all of it.
-# Losses and prototypes: a handful of numbers a scene, at the last bit or after a cancelling average
-# with stored ones; compared over more draws below.
+# gradient is near eps decide the error; the momentum network's error is a hundredth of it. Losses
+# and prototypes: a handful of numbers a scene, at the last bit or after a cancelling average with
+# stored ones; compared over more draws below.
 TOO_FEW_DECIDE = {
     "live",
     "momentum",
