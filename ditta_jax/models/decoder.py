@@ -84,7 +84,7 @@ class Decoder(nnx.Module):
         """Logits z; `keep` is the channel dropout's factor per frame and channel."""
         if keep is not None:
             f = f * keep[:, None, None].astype(f.dtype)
-        return _affine(self.classifier, f)
+        return affine(self.classifier, f)
 
     def project(self, f: Float[Array, "*b h w D"]) -> Float[Array, "*b h w D"]:
         """Projection u for the contrastive loss; takes f without dropout."""
@@ -115,13 +115,13 @@ class Mlp(nnx.Module):
         """Apply the layers."""
         last = len(self.layers) - 1
         for index, layer in enumerate(self.layers):
-            x = _affine(layer, x)
+            x = affine(layer, x)
             if index < last:
                 x = jax.nn.relu(x)
         return x
 
 
-def _affine(layer: nnx.Linear, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
+def affine(layer: nnx.Linear, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
     """A linear layer in the dtype of its input."""
     assert layer.bias is not None
     return x @ layer.kernel[...].astype(x.dtype) + layer.bias[...].astype(x.dtype)

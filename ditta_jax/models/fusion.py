@@ -1,10 +1,11 @@
 """The temporal fusion module: logits of the previous frame, fetched by attention."""
 
+import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
 from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.decoder import Mlp
+from ditta_jax.models.decoder import Mlp, affine
 from ditta_jax.models.window_attention import window_attention
 
 ATTENTIONS = ("tiles", "pallas")  # programs of the same attention: XLA's, and Pallas kernels
@@ -31,7 +32,7 @@ class TemporalFusion(nnx.Module):
 
         `attention`: "tiles" (XLA), or "pallas": kernels, which a CPU only interprets, to test them.
         """
-        arrays = self.query(f), self.key(f_previous), z_previous
+        arrays = *self.query_and_key(f, f_previous), z_previous
         if attention == "pallas":
             from ditta_jax.models.window_attention_pallas import window_attention_pallas
 
@@ -39,3 +40,21 @@ class TemporalFusion(nnx.Module):
         if attention != "tiles":
             raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {attention!r}")
         return window_attention(*arrays, self.radius)
+
+    def query_and_key(
+        self, f: Float[Array, "h w D"], f_previous: Float[Array, "h w D"]
+    ) -> tuple[Float[Array, "h w D"], Float[Array, "h w D"]]:
+        """Maps whose inner products differ from ⟨q, k⟩ by a constant per query only.
+
+        With hidden layers a of the query and b of the key, q = a W + s and k = b V + t,
+            ⟨q, k⟩ = ⟨a (W Vᵀ) + s Vᵀ, b⟩ + ⟨q, t⟩,
+        and a softmax over keys does not see ⟨q, t⟩: three products over the map instead of four.
+        Nor does it see what all keys share: without their mean, scores are rounded less.
+        """
+        a = jax.nn.relu(affine(self.query.layers[0], f))
+        b = jax.nn.relu(affine(self.key.layers[0], f_previous))
+        b -= jax.lax.stop_gradient(b.mean((0, 1)))
+        query, key = self.query.layers[1], self.key.layers[1]
+        assert query.bias is not None
+        kernel, bias = (x[...] @ key.kernel[...].T for x in (query.kernel, query.bias))
+        return a @ kernel.astype(a.dtype) + bias.astype(a.dtype), b

@@ -9,6 +9,7 @@ from flax import nnx
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.fusion import TemporalFusion
 from ditta_jax.models.student import abstract_student, fill, new_student
+from tests.models.dense_attention import dense_attention
 
 TINY = StudentConfig(3, (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 2, 2), (4, 2, 2, 1), 2, embed_dim=6)
 
@@ -82,3 +83,27 @@ def test_fusion_attends_to_the_previous_frame_only_within_its_window():
     weight = np.exp([k[y, x] @ q[0, 2] for y in (0, 1) for x in (1, 2, 3)])  # a corner-less window
     values = np.stack([z[y, x] for y in (0, 1) for x in (1, 2, 3)])
     np.testing.assert_allclose(out[0, 2], weight @ values / weight.sum(), rtol=0, atol=1e-5)
+
+
+def test_folded_query_and_key_give_the_value_and_gradient_of_the_layers_one_by_one():
+    with jax.enable_x64(True):
+        fusion = TemporalFusion(StudentConfig(3, embed_dim=8, radius=2), nnx.Rngs(0))
+        graph, params = nnx.split(fusion)
+        random = np.random.default_rng(0)
+        params = jax.tree.map(lambda x: jnp.asarray(random.normal(size=x.shape)), params)
+        f, before = (jnp.asarray(random.normal(size=(6, 7, 8))) for _ in range(2))
+        z, share = (jnp.asarray(random.normal(size=(6, 7, 3))) for _ in range(2))
+
+        def folded(params, f, before):
+            return (share * nnx.merge(graph, params)(f, before, z)).sum()
+
+        def direct(params, f, before):
+            fusion = nnx.merge(graph, params)
+            return (share * dense_attention(fusion.query(f), fusion.key(before), z, 2)).sum()
+
+        found, expected = (
+            jax.value_and_grad(program, argnums=(0, 1, 2))(params, f, before)
+            for program in (folded, direct)
+        )
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11)
