@@ -92,8 +92,14 @@ def _visible(h: int, w: int, radius: int, device: torch.device) -> Tensor:
 
 def fuse(decoder: Decoder, previous: Tensor, current: Tensor, previous_logits: Tensor) -> Tensor:
     """Fused logits `[C, h, w]` from embeddings `[D, h, w]` and the previous frame's logits."""
-    q = decoder.query_layer(current.permute(1, 2, 0))
-    k = decoder.key_layer(previous.permute(1, 2, 0))
+    # The last layers folded: only a constant per query is missing, which softmax does not see. The
+    # key's bias comes in by nothing but its name, so that AdamW decays it as elsewhere.
+    layers = dict(decoder.named_parameters())
+    last = (f"{name}_layer.2.{kind}" for name in ("query", "key") for kind in ("weight", "bias"))
+    query, query_bias, key, key_bias = (layers[name] for name in last)
+    hidden = decoder.query_layer[:2](current.permute(1, 2, 0))
+    q = functional.linear(hidden, key.T @ query, query_bias @ key + 0.0 * key_bias.sum())
+    k = decoder.key_layer[:2](previous.permute(1, 2, 0))
     v = previous_logits.permute(1, 2, 0)
     return window_attention(q, k, v, decoder.radius).permute(2, 0, 1)
 
