@@ -49,10 +49,11 @@ class Measurement:
         framework: name and version.
         device: as the framework names it.
         losses: per step distill, fused, contrast; None where a step has no such term.
-        step: one full step (t ≥ 1), encoder features given where the rival caches them.
+        step: one full step (t ≥ 1), encoder features given where the rival caches them. A compiled
+            rival takes several in a call, as adaptation does; an entry is then their mean.
         whole_pass: one step on every frame of the clip, by the compiled scan (JAX only).
         encode: one frame through the encoder, where features are cached; else empty.
-        plain_frame, fused_frame: inference, encoder included.
+        plain_frame, fused_frame: inference, encoder included; means likewise.
         first_step: the first full step, compilation included.
         peak_bytes: of the process after the steps (host), or of the accelerator.
         matmul_flops: measured peak of float32 products, operations per second.
@@ -75,11 +76,16 @@ class Measurement:
 
 
 def repeat(
-    action: Callable[[], object], ready: Callable[[object], None], times: int, warm: bool = False
+    action: Callable[[], object],
+    ready: Callable[[object], None],
+    times: int,
+    warm: bool = False,
+    per_call: int = 1,
 ) -> list[float]:
     """Seconds of each of `times` calls; `ready` waits for a result.
 
-    Unless it is `warm` already, one more call before them is not timed.
+    Unless it is `warm` already, one more call before them is not timed. A call that does `per_call`
+    things counts as one of them.
     """
     if not warm:
         ready(action())
@@ -87,7 +93,7 @@ def repeat(
     for _ in range(times):
         started = time.perf_counter()
         ready(action())
-        seconds.append(time.perf_counter() - started)
+        seconds.append((time.perf_counter() - started) / per_call)
     return seconds
 
 
