@@ -1,9 +1,17 @@
 """The fast PyTorch rival computes what the direct one computes, to double precision."""
 
+import os
+import re
+import shutil
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from functorch.compile import make_boxed_func  # noqa: E402
+from torch._dynamo.backends.common import aot_autograd  # noqa: E402
+from torch._inductor.decomposition import select_decomp_table  # noqa: E402
 
 from ditta_jax.benchmark.torch_rivals import direct_step, fast_losses, fast_step  # noqa: E402
 from ditta_jax.benchmark.torch_rivals.direct_decoder import Student  # noqa: E402
@@ -76,3 +84,56 @@ def test_flash_attention_changes_nothing_but_rounding(student, clip):
         after = fast_step.use_flash_attention(student).backbone(frames)
     for ours, theirs in zip(after, before, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+
+
+def gathers(q, k, v, u, geo):
+    return fast_step.window_attention(q, k, v, 2), fast_losses.upsampled_norm(u, geo)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+@pytest.mark.skipif(not shutil.which(os.environ.get("CXX", "g++")), reason="needs a C++ compiler")
+def test_compiled_for_two_threads_values_and_gradients_agree(two_threads):
+    generator = torch.Generator().manual_seed(2)
+    inputs = [torch.randn(*MAPS, n, generator=generator).requires_grad_() for n in (16, 16, 7, 16)]
+    geo = fast_losses.geometry(MAPS, INPUT, SIZE, inputs[0])
+    results = []
+    for function in (gathers, torch.compile(gathers)):
+        outputs = function(*inputs, geo)
+        weights = [torch.linspace(-1, 1, y.numel()).reshape(y.shape) for y in outputs]
+        results.append((*outputs, *torch.autograd.grad(outputs, inputs, weights)))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_step_takes_no_gradient_of_a_gather(student, clip):
+    """Compiled for several threads of a CPU, the scatter of that gradient writes out of bounds."""
+    frames, labels, ids = clip
+    seen = []
+
+    def record(graph, _):
+        seen.extend(str(node.target) for node in graph.graph.nodes)
+        return make_boxed_func(graph.forward)
+
+    like = student.decode_head.linear_pred.weight
+    geo = fast_losses.geometry(MAPS, INPUT, SIZE, like, block_rows=32)
+    eager, compiled = (fast_step.FastAdaptation(student, geo, OBJECTS) for _ in range(2))
+    backend = aot_autograd(fw_compiler=record, decompositions=select_decomp_table())
+    compiled._losses = torch.compile(fast_step.step_losses, backend=backend)
+    with torch.no_grad():
+        maps = student.eval().backbone(frames)
+    for _ in range(2):
+        step = (maps, direct_step.Target(labels[1], ids[1]))
+        np.testing.assert_allclose(compiled.step(*step).row()[:3], eager.step(*step).row()[:3])
+    for ours, theirs in zip(compiled.live.parameters(), eager.live.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+    assert any("mm" in name for name in seen)
+    assert not [name for name in seen if re.search("index_put|scatter_add|index_add|unfold", name)]

@@ -68,6 +68,16 @@ def geometry(
     )
 
 
+def gradient_is_compiled() -> bool:
+    """Whether `torch.compile` is to derive a gradient of what is computed now: then, no gathers.
+
+    The gradient of a gather (indices, `unfold`, `interpolate`) is a scatter. Where torch 2.13
+    compiles a scatter for several threads of a CPU in tiles of two axes, it counts one of the axes
+    twice and adds at wrong places, also beyond the result. Each addition is atomic, so slow, too.
+    """
+    return torch.compiler.is_compiling() and torch.is_grad_enabled()
+
+
 # ---------------------------------------------------------------------------- cross entropy
 
 
@@ -87,7 +97,10 @@ class _LossOfProbabilities(torch.autograd.Function):
             w = weight[first:last]
             total += (w * (z.log() - p.gather(0, own)[0])).sum()
             d = e / z
-            d.scatter_add_(0, own, d.new_full((), -1.0).expand_as(own))
+            if torch.compiler.is_compiling():  # becomes part of the surrounding loop
+                d = d - (torch.arange(len(d), device=d.device)[:, None, None] == own).to(d)
+            else:
+                d.scatter_add_(0, own, d.new_full((), -1.0).expand_as(own))
             d = p * (d - (p * d).sum(0)) * w
             gradient[:, start:stop] += torch.matmul(matrix.T, d)
         ctx.save_for_backward(gradient)
@@ -127,7 +140,7 @@ def upsampled_norm(u: Tensor, geo: Geometry) -> Tensor:
     """`‖Up(u)‖` `[H, W]` of `u` `[h, w, D]`: a quadratic form in four neighbours."""
     below = torch.cat([u[1:], u[-1:]], 0)
     right, diagonal = (torch.cat([x[:, 1:], x[:, -1:]], 1) for x in (u, below))
-    (row, column), (s, t) = geo.low, geo.share
+    s, t = geo.share
     weights = [
         (a[:, None], b) for a, b in ((1 - s, 1 - t), (1 - s, t), (s, 1 - t), (s, t))
     ]  # of u, right, below, diagonal
@@ -135,11 +148,19 @@ def upsampled_norm(u: Tensor, geo: Geometry) -> Tensor:
     total: Tensor | float = 0.0
     for i in range(4):
         for j in range(i, 4):
-            inner = (corners[i] * corners[j]).sum(-1)[row][:, column]
+            inner = _at_low((corners[i] * corners[j]).sum(-1), geo)
             factor = weights[i][0] * weights[j][0] * weights[i][1] * weights[j][1]
             total = total + (factor if i == j else 2 * factor) * inner
     assert isinstance(total, Tensor)
     return total.clamp(min=1e-24).sqrt()
+
+
+def _at_low(x: Tensor, geo: Geometry) -> Tensor:
+    """`x` `[h, w]` at each pixel's first source row and column, `[H, W]`."""
+    if not gradient_is_compiled():
+        return x[geo.low[0]][:, geo.low[1]]
+    rows, columns = (functional.one_hot(i, n).to(x) for i, n in zip(geo.low, x.shape, strict=True))
+    return rows @ x @ columns.T
 
 
 @torch.no_grad()

@@ -42,9 +42,19 @@ def fuse_levels(decoder: Decoder, maps: Sequence[Tensor]) -> Tensor:
         folded = kernel @ linear.proj.weight
         bias = kernel @ linear.proj.bias
         level = functional.conv2d(x, folded[:, :, None, None], bias)
-        total = total + (bilinear(level, size) if level.shape[2:] != size else level)
+        total = total + (_resized(level, size) if level.shape[2:] != size else level)
     assert isinstance(total, Tensor)
     return total
+
+
+def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
+    if not fast_losses.gradient_is_compiled():
+        return bilinear(x, size)
+    rows, columns = (
+        bilinear(torch.eye(n, dtype=x.dtype, device=x.device)[None, None], (to, n))[0, 0]
+        for n, to in zip(x.shape[2:], size, strict=True)
+    )
+    return rows @ (x @ columns.T)
 
 
 def embed(decoder: Decoder, maps: Sequence[Tensor]) -> Tensor:
@@ -59,22 +69,43 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, radius: int) -> Tensor:
     side = TILE + 2 * radius
     below, beside = rows * TILE - h, columns * TILE - w
     q = functional.pad(q, (0, 0, 0, beside, 0, below))
-    halo = (0, 0, radius, radius + beside, radius, radius + below)
-    k, v = functional.pad(k, halo), functional.pad(v, halo)
     q = (
         q.reshape(rows, TILE, columns, TILE, -1)
         .transpose(1, 2)
         .reshape(-1, TILE * TILE, q.shape[-1])
     )
-    k, v = (
-        x.unfold(0, side, TILE).unfold(1, side, TILE).permute(0, 1, 3, 4, 2)
-        .reshape(rows * columns, side * side, -1)
-        for x in (k, v)
-    )  # fmt: skip
+    windows = _joined_windows if fast_losses.gradient_is_compiled() else _unfolded_windows
+    halo = (0, 0, radius, radius + beside, radius, radius + below)
+    k, v = (windows(functional.pad(x, halo), side) for x in (k, v))
     outside = ~_visible(h, w, radius, q.device)
     weights = torch.bmm(q, k.transpose(1, 2)).masked_fill(outside, -1e30).softmax(-1)
     out = torch.bmm(weights, v).reshape(rows, columns, TILE, TILE, -1).transpose(1, 2)
     return out.reshape(rows * TILE, columns * TILE, -1)[:h, :w]
+
+
+def _unfolded_windows(x: Tensor, side: int) -> Tensor:
+    """`[tiles, side², D]` of `x` with its halo: the tiles' keys, which overlap."""
+    x = x.unfold(0, side, TILE).unfold(1, side, TILE).permute(0, 1, 3, 4, 2)
+    return x.reshape(-1, side * side, x.shape[-1])
+
+
+def _joined_windows(x: Tensor, side: int) -> Tensor:
+    """The same without a gather: joined from slices whose parts do not overlap."""
+    rows, columns = ((n - side) // TILE + 1 for n in x.shape[:2])
+    x = functional.pad(x, (0, 0, 0, -side % TILE, 0, -side % TILE))
+    x = torch.cat(_pieces(x, 1, columns, side), 2)
+    x = torch.cat(_pieces(x, 0, rows, side), 1)
+    return x.transpose(1, 2).reshape(rows * columns, side * side, -1)
+
+
+def _pieces(x: Tensor, axis: int, count: int, side: int) -> list[Tensor]:
+    """Along an axis, TILE and then what is left of each of `count` windows."""
+    return [
+        x.narrow(axis, start, count * TILE)
+        .unflatten(axis, (count, TILE))
+        .narrow(axis + 1, 0, min(TILE, side - start))
+        for start in range(0, side, TILE)
+    ]
 
 
 def _visible(h: int, w: int, radius: int, device: torch.device) -> Tensor:
