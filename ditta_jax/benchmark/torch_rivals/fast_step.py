@@ -54,7 +54,8 @@ def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
         bilinear(torch.eye(n, dtype=x.dtype, device=x.device)[None, None], (to, n))[0, 0]
         for n, to in zip(x.shape[2:], size, strict=True)
     )
-    return rows @ (x @ columns.T)
+    x = (x.transpose(2, 3) @ rows.T).transpose(2, 3)  # never a product for each channel
+    return x @ columns.T
 
 
 def embed(decoder: Decoder, maps: Sequence[Tensor]) -> Tensor:
