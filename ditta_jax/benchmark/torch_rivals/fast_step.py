@@ -70,14 +70,15 @@ def window_attention(q: Tensor, k: Tensor, v: Tensor, radius: int) -> Tensor:
     side = TILE + 2 * radius
     below, beside = rows * TILE - h, columns * TILE - w
     q = functional.pad(q, (0, 0, 0, beside, 0, below))
+    halo = (0, 0, radius, radius + beside, radius, radius + below)
+    k, v = functional.pad(k, halo), functional.pad(v, halo)
     q = (
         q.reshape(rows, TILE, columns, TILE, -1)
         .transpose(1, 2)
         .reshape(-1, TILE * TILE, q.shape[-1])
     )
     windows = _joined_windows if fast_losses.gradient_is_compiled() else _unfolded_windows
-    halo = (0, 0, radius, radius + beside, radius, radius + below)
-    k, v = (windows(functional.pad(x, halo), side) for x in (k, v))
+    k, v = windows(k, side), windows(v, side)
     outside = ~_visible(h, w, radius, q.device)
     weights = torch.bmm(q, k.transpose(1, 2)).masked_fill(outside, -1e30).softmax(-1)
     out = torch.bmm(weights, v).reshape(rows, columns, TILE, TILE, -1).transpose(1, 2)
