@@ -1,6 +1,6 @@
 """Compares this package with PyTorch: same weights, same clip, same step, same machine.
 
-    python -m ditta_jax.benchmark                          # (a), (b), (d); 480×853, B0, 124 classes
+    python -m ditta_jax.benchmark                          # all four; 480×853, B0, 124 classes
     python -m ditta_jax.benchmark --student B5 --rivals torch-eager,jax
     python -m ditta_jax.benchmark --growth --rivals jax    # curves of time and memory
     python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas    # its kernels
@@ -22,9 +22,7 @@ from ditta_jax.benchmark.measurement import Task
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.errors import UserError, run
 
-# torch-compiled is left to those who ask: at 480×853 its losses differ by 1.7e-3 (torch 2.13, CPU),
-# so that the benchmark refuses it.
-DEFAULT_RIVALS = "torch-direct,torch-eager,jax"
+DEFAULT_RIVALS = ",".join(rivals.RIVALS)
 DIRECT_TIMES = 2  # steps and frames of the direct rival, whose step takes a minute and more
 
 
