@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
@@ -17,8 +16,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ditta_jax import contrast
 from ditta_jax.contrast import Prototypes
 from ditta_jax.losses import cross_entropy, momentum_reliability
-from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics, remember
-from ditta_jax.models.student import Student
+from ditta_jax.models.decoder import channel_dropout, clip_statistics, remember
+from ditta_jax.optimiser import AdamState, Hyperparameters, adamw, averaged, no_moments
+from ditta_jax.student_parts import Network, join_student
 from ditta_jax.video_mesh import AXIS
 
 
@@ -44,22 +44,6 @@ class AdaptationSettings(NamedTuple):
     attention: str = "tiles"
 
 
-class Hyperparameters(NamedTuple):
-    """Numbers that may be traced, so that one program adapts under many of them.
-
-    Attributes:
-        lr: learning rate of AdamW; beta1, beta2, eps, weight_decay likewise.
-        momentum: share of itself that the momentum network keeps at each step.
-    """
-
-    lr: float | Float[Array, ""] = 1e-3
-    beta1: float | Float[Array, ""] = 0.9
-    beta2: float | Float[Array, ""] = 0.999
-    eps: float | Float[Array, ""] = 1e-8
-    weight_decay: float | Float[Array, ""] = 1e-2
-    momentum: float | Float[Array, ""] = 0.99
-
-
 class WarmUp(NamedTuple):
     """A video's warm-up frames and their targets.
 
@@ -75,30 +59,6 @@ class WarmUp(NamedTuple):
     labels: UInt8[Array, "T H W"]
     object_ids: UInt8[Array, "T H W"]
     has_target: Bool[Array, " T"]
-
-
-class Network(NamedTuple):
-    """Decoder and fusion of one network: what adaptation changes.
-
-    Attributes:
-        params: tree of parameters with the top keys "decoder" and "fusion".
-        norm: running statistics of the decoder's BatchNorm.
-    """
-
-    params: PyTree
-    norm: NormStatistics
-
-
-class AdamState(NamedTuple):
-    """AdamW moments of a parameter group.
-
-    torch steps only parameters that have a gradient, and counts each one's steps. The fusion has
-    none at frame 0, the projection head none on frames without objects, so groups count apart.
-    """
-
-    first: PyTree
-    second: PyTree
-    steps: Int[Array, ""]
 
 
 class AdaptationState(NamedTuple):
@@ -120,26 +80,6 @@ class StepLosses(NamedTuple):
     total: Float[Array, ""]
 
 
-# ---------------------------------------------------------------------------- the student's parts
-
-
-def split_student(student: Student) -> tuple[Network, nnx.GraphDef, nnx.State]:
-    """Take apart what adapts, how it is put together again, and the frozen encoder."""
-    in_encoder = nnx.filterlib.PathContains("encoder")
-    graph, *states = nnx.split(student, in_encoder, nnx.Param, nnx.BatchStat)
-    encoder, params, norm = states
-    tree = nnx.to_pure_dict(params)
-    running = nnx.to_pure_dict(norm)["decoder"]["norm"]
-    return Network(tree, NormStatistics(running["mean"], running["var"])), graph, encoder
-
-
-def join_student(graph: nnx.GraphDef, encoder: nnx.State, network: Network) -> Student:
-    """The inverse of `split_student`."""
-    params = nnx.State(jax.tree.map(nnx.Param, network.params))
-    running = {"decoder": {"norm": jax.tree.map(nnx.BatchStat, network.norm._asdict())}}
-    return nnx.merge(graph, encoder, params, nnx.State(running))
-
-
 # ---------------------------------------------------------------------------- the whole scan
 
 
@@ -147,18 +87,9 @@ def new_state(network: Network, objects: int, key: PRNGKeyArray) -> AdaptationSt
     """The state before the first step: the momentum network is a copy, no object was seen."""
     width = network.norm.mean.shape[0]
     dtype = network.norm.mean.dtype
-    groups = _groups(network.params)
-    zeros = {
-        name: AdamState(
-            jax.tree.map(jnp.zeros_like, group),
-            jax.tree.map(jnp.zeros_like, group),
-            jnp.zeros((), jnp.int32),
-        )
-        for name, group in groups.items()
-    }
     memory = Prototypes(jnp.zeros((objects, width), dtype), jnp.zeros(objects, bool))
     live, momentum = (jax.tree.map(jnp.copy, network) for _ in range(2))  # both are donated
-    return AdaptationState(live, momentum, zeros, memory, key)
+    return AdaptationState(live, momentum, no_moments(network.params), memory, key)
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "settings", "iters"), donate_argnums=0)
@@ -320,11 +251,11 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     gradient, (losses, norm) = jax.grad(loss, has_aux=True)(state.live.params)
     has_objects = present.any()
     active = {"rest": True, "fusion": has_previous, "projection": has_objects}
-    params, optimiser = _adamw(
+    params, optimiser = adamw(
         gradient, state.optimiser, state.live.params, active, hyper, settings.train
     )
     live = Network(params, remember(state.live.norm, norm))
-    mean = optax.incremental_update(params, state.momentum.params, 1 - hyper.momentum)
+    mean = averaged(state.momentum.params, params, hyper)
     momentum = Network(mean, remember(state.momentum.norm, mean_norm))
     losses = losses._replace(
         distill_fused=jnp.where(has_previous, losses.distill_fused, jnp.nan),
@@ -372,56 +303,3 @@ def _dropout(key, frames, channels, settings):
 def _state_dtype(x: Array) -> Array:
     """Losses are computed in float32 at least."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-# ---------------------------------------------------------------------------- AdamW
-
-
-def _groups(params: PyTree) -> dict[str, PyTree]:
-    """Parameters by what gives them a gradient: fusion, projection head, and the rest."""
-    decoder = dict(params["decoder"])
-    return {
-        "projection": decoder.pop("projection"),
-        "rest": decoder,
-        "fusion": params["fusion"],
-    }
-
-
-def _ungroup(groups: dict[str, PyTree]) -> PyTree:
-    return {
-        "decoder": {**groups["rest"], "projection": groups["projection"]},
-        "fusion": groups["fusion"],
-    }
-
-
-def _adamw(gradient, states, params, active, hyper: Hyperparameters, train: str):
-    """One AdamW step of the groups that are active; the others keep value, moments and count."""
-    gradients, values = _groups(gradient), _groups(params)
-    new_values, new_states = {}, {}
-    for name, value in values.items():
-        state = states[name]
-        optimiser = optax.chain(
-            optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.eps),
-            optax.add_decayed_weights(hyper.weight_decay),
-            optax.scale(-1.0),
-        )
-        inner = optax.ScaleByAdamState(state.steps, state.first, state.second)
-        updates, (inner, *_) = optimiser.update(
-            gradients[name], (inner, optax.EmptyState(), optax.EmptyState()), value
-        )
-        moved = jax.tree.map(lambda v, u: v + hyper.lr * u, value, updates)
-        moved = _only_trained(name, moved, value, train)
-        on = active[name]
-        keep = functools.partial(jax.tree.map, lambda new, old, on=on: jnp.where(on, new, old))
-        new_values[name] = keep(moved, value)
-        new_states[name] = keep(AdamState(inner.mu, inner.nu, inner.count), state)
-    return _ungroup(new_values), new_states
-
-
-def _only_trained(name: str, moved: PyTree, value: PyTree, train: str) -> PyTree:
-    """Put back parameters outside the trained set."""
-    if train == "decoder" or (train == "addon" and name == "fusion"):
-        return moved
-    if train == "classifier" and name == "rest":
-        return {**value, "classifier": moved["classifier"]}
-    return value

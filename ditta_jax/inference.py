@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PyTree, UInt8
 
-from ditta_jax.adaptation import Network, join_student
 from ditta_jax.full_resolution import map_rows, resize_columns, row_blocks
+from ditta_jax.student_parts import Network, join_student
 
 
 class PlainLabels(NamedTuple):

@@ -13,21 +13,21 @@ from jaxtyping import Float, PRNGKeyArray, PyTree, UInt8
 from ml_collections import ConfigDict
 
 from ditta_jax import adaptation, inference, precision
-from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, Network, WarmUp
+from ditta_jax.adaptation import AdaptationSettings
 from ditta_jax.data.prefetch import inputs
 from ditta_jax.data.preprocess import input_size
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
-from ditta_jax.losses import IGNORE
 from ditta_jax.models.fusion import ATTENTIONS
 from ditta_jax.models.student import Student
+from ditta_jax.optimiser import Hyperparameters
+from ditta_jax.padding import pad_warm_up, padded_sizes
+from ditta_jax.student_parts import Network, split_student
 from ditta_jax.targets import FrameTarget, target, vote
 from ditta_jax.teacher_records import Masklets, Request, class_peaks
 from ditta_jax.video_mesh import fetch, on_every_device, spread, video_mesh
 
 CHUNK = 8  # frames per compiled call of stage D: hides dispatch, bounds what is in flight
-FRAME_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-OBJECT_BUCKETS = (16, 32, 64, 128, 255)
 
 
 class Model(NamedTuple):
@@ -63,6 +63,12 @@ class FrozenWarmUp(NamedTuple):
     input_size: tuple[int, int]
     last: PyTree
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        H, W = self.labels.shape[1:]
+        return H, W
+
 
 class Segmented(NamedTuple):
     """One frame out of stage D: its index, the frame, and the label maps of both methods."""
@@ -75,7 +81,7 @@ class Segmented(NamedTuple):
 
 def take_apart(student: Student, compute: str) -> Model:
     """Split a student into what adapts and what does not, in the dtype of computation."""
-    network, graph, encoder = adaptation.split_student(student)
+    network, graph, encoder = split_student(student)
     if compute == "float64":
         network = precision.cast(network, compute)
     return Model(graph, precision.cast(encoder, compute), network, compute)
@@ -173,8 +179,8 @@ def adapt_to(
     taken = [t for t, target in enumerate(targets) if target is not None]
     if not taken:
         return model.network, []
-    length, objects = _padded_sizes([targets], config)
-    warm_up = _pad_warm_up(frozen, targets, length, objects)
+    length, objects = padded_sizes([targets], config.tta.max_frame_bucket)
+    warm_up = pad_warm_up(frozen.features, targets, frozen.size, length, objects)
     state, losses = adaptation.adapt(
         adaptation.new_state(model.network, objects, _key(config, name)),
         model.graph,
@@ -217,10 +223,12 @@ def adapt_to_many(
         every = zip(frozen, targets, names, strict=True)
         return [adapt_to(model, first, own, config, name) for first, own, name in every]
     mesh = video_mesh(devices or jax.local_devices()[: config.parallel.videos])
-    length, objects = _padded_sizes([targets[v] for v in taught], config)
+    length, objects = padded_sizes([targets[v] for v in taught], config.tta.max_frame_bucket)
     start = adaptation.new_state(model.network, objects, _key(config, ""))
     states = [start._replace(key=_key(config, names[v])) for v in taught]
-    warm_ups = (_pad_warm_up(frozen[v], targets[v], length, objects) for v in taught)
+    warm_ups = (
+        pad_warm_up(frozen[v].features, targets[v], frozen[v].size, length, objects) for v in taught
+    )
     state, losses = adaptation.adapt_to_videos(
         spread(states, mesh),
         model.graph,
@@ -260,8 +268,8 @@ def adapt_under_settings(
     """
     if all(target is None for target in targets[0]):
         return jax.tree.map(lambda x: jnp.stack([x] * len(configs)), model.network)
-    length, objects = _padded_sizes(targets, configs[0])
-    padded = [_pad_warm_up(frozen, own, length, objects) for own in targets]
+    length, objects = padded_sizes(targets, configs[0].tta.max_frame_bucket)
+    padded = [pad_warm_up(frozen.features, own, frozen.size, length, objects) for own in targets]
     warm_up = padded[0]._replace(
         labels=jnp.stack([own.labels for own in padded]),
         object_ids=jnp.stack([own.object_ids for own in padded]),
@@ -311,42 +319,6 @@ def settings(config: ConfigDict, inner: tuple[int, int]) -> AdaptationSettings:
         config.loss.temperature,
         config.fusion.attention,
     )
-
-
-def _padded_sizes(
-    videos: Sequence[Sequence[FrameTarget | None]], config: ConfigDict
-) -> tuple[int, int]:
-    """Numbers of frames and of objects to pad videos to, so that few shapes are ever compiled."""
-    targets = [target for own in videos for target in own if target is not None]
-    frames = max(len(own) for own in videos)
-    objects = max(int(target.object_ids.max()) for target in targets)
-    length = max(bucket(frames, FRAME_BUCKETS), config.tta.max_frame_bucket)
-    return length, bucket(objects, OBJECT_BUCKETS)
-
-
-def _pad_warm_up(
-    frozen: FrozenWarmUp, targets: Sequence[FrameTarget | None], length: int, objects: int
-) -> WarmUp:
-    """Stack a video's frames and targets, padded with frames that have none."""
-    T = len(targets)
-    shape = (length, *frozen.labels.shape[1:])
-    labels = np.full(shape, IGNORE, np.uint8)
-    ids = np.zeros(shape, np.uint8 if objects <= 255 else np.int32)
-    for t, made in enumerate(targets):
-        if made is not None:
-            labels[t], ids[t] = made.label, made.object_ids
-    has_target = np.array([t < T and targets[t] is not None for t in range(length)])
-    features = [*frozen.features, *frozen.features[-1:] * (length - T)]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *features)
-    return WarmUp(stacked, jnp.asarray(labels), jnp.asarray(ids), jnp.asarray(has_target))
-
-
-def bucket(n: int, sizes: Sequence[int]) -> int:
-    """The smallest of `sizes` that holds n; beyond the last, the next multiple of it."""
-    for size in sizes:
-        if n <= size:
-            return size
-    return -(-n // sizes[-1]) * sizes[-1]
 
 
 def _loss_rows(losses, taken: Sequence[int], length: int, iters: int) -> list[dict[str, float]]:

@@ -14,9 +14,11 @@ import pytest
 from flax import nnx
 
 from ditta_jax import adaptation, precision
-from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, WarmUp
+from ditta_jax.adaptation import AdaptationSettings, WarmUp
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.student import new_student
+from ditta_jax.optimiser import Hyperparameters
+from ditta_jax.student_parts import Network, join_student, split_student
 
 CONFIG = StudentConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
@@ -33,14 +35,14 @@ def double():
 
 
 class Parts(NamedTuple):
-    network: adaptation.Network
+    network: Network
     graph: nnx.GraphDef
     encoder: nnx.State
 
 
 @pytest.fixture(scope="module")
 def parts():
-    network, graph, encoder = adaptation.split_student(new_student(CONFIG))
+    network, graph, encoder = split_student(new_student(CONFIG))
     return Parts(precision.cast(network, "float64"), graph, precision.cast(encoder, "float64"))
 
 
@@ -197,7 +199,7 @@ def test_one_step_is_the_formula_of_adamw_and_of_the_momentum_network(parts):
 
 def test_running_statistics_are_those_of_the_clip(parts):
     warm_up = clip()
-    student = adaptation.join_student(*parts[1:], parts.network)
+    student = join_student(*parts[1:], parts.network)
     for frames, last in (([0], 0), ([0, 1], 1)):
         state, _ = adapt(parts, only_frame(warm_up, last))
         levels = tuple(x[np.array(frames)] for x in warm_up.features)

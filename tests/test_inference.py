@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ditta_jax import adaptation, full_resolution, inference
+from ditta_jax import full_resolution, inference
 from ditta_jax.inference import PreviousFrame
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.resize_matrices import chain
 from ditta_jax.models.student import new_student
+from ditta_jax.student_parts import join_student, split_student
 
 CONFIG = StudentConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
@@ -21,8 +22,8 @@ TAU = 0.8
 @pytest.fixture(scope="module")
 def parts():
     """Graph, encoder, adapted and frozen network; the classifier is sharp so that frames differ."""
-    network, graph, encoder = adaptation.split_student(new_student(CONFIG))
-    frozen, _, _ = adaptation.split_student(new_student(CONFIG, seed=1))
+    network, graph, encoder = split_student(new_student(CONFIG))
+    frozen, _, _ = split_student(new_student(CONFIG, seed=1))
     for net in (network, frozen):
         classifier = net.params["decoder"]["classifier"]
         classifier["kernel"] = 20 * classifier["kernel"]
@@ -90,7 +91,7 @@ def test_stage_a_equals_a_dense_evaluation(parts, frames, features):
 
 def test_frames_after_the_first_equal_dense_fusion(parts, frames, features, segmented):
     graph, encoder, network, _ = parts
-    student = adaptation.join_student(graph, encoder, network)
+    student = join_student(graph, encoder, network)
     fuse = jax.jit(student.fusion)
     carries = [
         inference.previous_frame(*parts[:3], jax.tree.map(lambda x, t=t: x[t], features), True)

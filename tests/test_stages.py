@@ -7,8 +7,6 @@ from ditta_jax.data.video import FrameSequence, Video
 from ditta_jax.errors import UserError
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.student import new_student
-from ditta_jax.stages import FRAME_BUCKETS, OBJECT_BUCKETS, FrozenWarmUp, bucket
-from ditta_jax.targets import FrameTarget
 
 CONFIG = StudentConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
@@ -63,16 +61,6 @@ def test_warm_up_then_freeze(frames, percent, warmup, first):
     assert stages.first_scored(frames, percent) == first
 
 
-def test_buckets_hold_what_they_are_for():
-    for sizes in (FRAME_BUCKETS, OBJECT_BUCKETS):
-        assert sorted(set(sizes)) == list(sizes)
-        for n in range(1, 600):
-            size = bucket(n, sizes)
-            assert size >= n and (size in sizes or size % sizes[-1] == 0)
-            assert bucket(size, sizes) == size
-    assert len({bucket(n, FRAME_BUCKETS) for n in range(1, 100)}) <= 15
-
-
 def test_stage_a_labels_the_warm_up_frames_only(frozen, video, config):
     assert frozen.labels.shape == frozen.reliability.shape == (2, *SIZE)
     assert frozen.labels.max() < 3
@@ -91,26 +79,6 @@ def test_stage_a_labels_the_warm_up_frames_only(frozen, video, config):
 def test_without_targets_nothing_is_adapted(model, frozen, config):
     network, rows = stages.adapt_to(model, frozen, [None, None], config)
     assert network is model.network and rows == []
-
-
-def test_warm_ups_are_padded_to_buckets(frozen, config):
-    three = FrozenWarmUp(
-        [*frozen.features, frozen.features[0]], frozen.labels[[0, 1, 0]], None, (32, 32), None
-    )
-    ids = np.zeros(SIZE, np.uint8)
-    ids[:5] = 17
-    target = FrameTarget(frozen.labels[0], ids)
-    config = config.copy_and_resolve_references()
-    config.tta.max_frame_bucket = 5
-    targets = [target, None, target]
-    length, objects = stages._padded_sizes([targets, [None]], config)
-    assert objects == bucket(17, OBJECT_BUCKETS) == 32
-    warm_up = stages._pad_warm_up(three, targets, length, objects)
-    assert warm_up.has_target.tolist() == [True, False, True, False, False]
-    assert warm_up.labels.shape == (5, *SIZE) and warm_up.features[0].shape[0] == 5
-    assert (warm_up.labels[1] == 255).all() and (warm_up.labels[3:] == 255).all()
-    np.testing.assert_array_equal(warm_up.object_ids[2], ids)
-    assert not warm_up.object_ids[3:].any()
 
 
 def test_chunks_and_their_padding_change_no_label(model, frozen, video, config, monkeypatch):

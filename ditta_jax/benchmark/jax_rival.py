@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ditta_jax import adaptation, inference, precision, weight_layout
-from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, WarmUp
+from ditta_jax.adaptation import AdaptationSettings, WarmUp
 from ditta_jax.benchmark import measurement, workload
 from ditta_jax.benchmark.measurement import Measurement, Task
 from ditta_jax.benchmark.workload import Workload
 from ditta_jax.models.config import StudentConfig
+from ditta_jax.optimiser import Hyperparameters
 from ditta_jax.released_layout import RELEASED
+from ditta_jax.student_parts import split_student
 
 THRESHOLD = 0.8  # τ of Eq. 3
 STEPS_PER_CALL = 5  # a video's steps are one call; these are enough to see what one of them costs
@@ -28,7 +30,7 @@ class Ours:
         """Loads the weights and puts the clip on the device."""
         config = StudentConfig.published(work.size.student, work.size.classes)
         student = weight_layout.load(RELEASED, config, work.weights, "workload").student
-        self.network, self.graph, encoder = adaptation.split_student(student)
+        self.network, self.graph, encoder = split_student(student)
         self.encoder = precision.cast(encoder, compute)
         self.frames = jnp.asarray(work.frames.transpose(0, 2, 3, 1), compute)
         self.size = (work.size.height, work.size.width)

@@ -18,11 +18,13 @@ from ditta_jax import (
     precision,
     weight_layout,
 )
-from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, Network
+from ditta_jax.adaptation import AdaptationSettings
 from ditta_jax.models import resize, resize_matrices
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.student import Student
+from ditta_jax.optimiser import Hyperparameters
 from ditta_jax.released_layout import RELEASED
+from ditta_jax.student_parts import Network, join_student, split_student
 from tests.parity.scene import Scene
 
 Results = dict[str, np.ndarray]
@@ -46,7 +48,7 @@ def our_student(scene: Scene, dtype: str) -> Student:
 def forward(scene: Scene, dtype: str) -> Results:
     """Encoder to losses in evaluation mode."""
     with arithmetic(dtype):
-        network, graph, encoder = adaptation.split_student(our_student(scene, dtype))
+        network, graph, encoder = split_student(our_student(scene, dtype))
         frames = jnp.asarray(scene.frames.transpose(0, 2, 3, 1), dtype)
         features = inference.encode(graph, encoder, network, frames)
         memory = contrast.Prototypes(jnp.asarray(scene.prototypes, dtype), jnp.asarray(scene.seen))
@@ -61,7 +63,7 @@ def forward(scene: Scene, dtype: str) -> Results:
 @functools.partial(jax.jit, static_argnums=(0, 5))
 def _forward(graph, encoder, network, features, targets, input_size):
     label, ids, memory = targets
-    student = adaptation.join_student(graph, encoder, network)
+    student = join_student(graph, encoder, network)
     f = student.decoder.embed(student.decoder.fuse_levels(features))
     z = student.decoder.classify(f)
     u = student.decoder.project(f[1])
@@ -107,7 +109,7 @@ def step(scene: Scene, dtype: str, first_frame: bool = False, recompute: bool = 
     """
     with arithmetic(dtype):
         student = our_student(scene, dtype)
-        network, graph, encoder = adaptation.split_student(student)
+        network, graph, encoder = split_student(student)
         order = (1, 0) if first_frame else (0, 1)  # the frame with the target: 0, or 1
         frames = jnp.asarray(scene.frames[list(order)].transpose(0, 2, 3, 1), dtype)
         has_target = np.array(order) == 1
@@ -164,7 +166,7 @@ def _params(groups):
 
 def released(graph: nnx.GraphDef, encoder: nnx.State, network: Network) -> Results:
     """A network's arrays by released key, `decode_head` only."""
-    arrays = weight_layout.dump(RELEASED, adaptation.join_student(graph, encoder, network))
+    arrays = weight_layout.dump(RELEASED, join_student(graph, encoder, network))
     return {key: value for key, value in arrays.items() if key.startswith("decode_head")}
 
 
@@ -181,7 +183,7 @@ def converted_folder(
     with arithmetic(dtype):
         student = convert.read_huggingface(folder)[0].student
         nnx.update(student, precision.cast(nnx.state(student), dtype))
-        network, graph, encoder = adaptation.split_student(student)
+        network, graph, encoder = split_student(student)
         levels = inference.encode(graph, encoder, network, jnp.asarray(images, dtype))
         decoder = student.decoder
         logits = decoder.classify(decoder.embed(decoder.fuse_levels(levels)))

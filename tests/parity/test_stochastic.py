@@ -11,11 +11,13 @@ import pytest
 from flax import nnx
 
 from ditta_jax import adaptation
-from ditta_jax.adaptation import AdaptationSettings, Hyperparameters, WarmUp
+from ditta_jax.adaptation import AdaptationSettings, WarmUp
 from ditta_jax.models import mit
 from ditta_jax.models.config import StudentConfig
 from ditta_jax.models.decoder import channel_dropout
 from ditta_jax.models.student import Student, new_student
+from ditta_jax.optimiser import Hyperparameters
+from ditta_jax.student_parts import split_student
 
 CONFIG = StudentConfig(3, channels=(4, 6, 10, 16), depths=(1, 2, 1, 1), embed_dim=64)
 PASSES, RATE = 20, 0.3
@@ -39,7 +41,7 @@ def assert_independent(a: np.ndarray, b: np.ndarray, rate: float) -> None:
 
 def run_adaptation(student: Student, dropout: float, stochastic_depth: float) -> None:
     """Two frames, `PASSES` passes; what is drawn is seen through patched functions."""
-    network, graph, encoder = adaptation.split_student(student)
+    network, graph, encoder = split_student(student)
     frames = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
     features = frames if stochastic_depth else jax.jit(lambda x: student.encoder(x))(frames)
     ids = jnp.zeros((2, 20, 20), jnp.uint8).at[:, :9].set(1)
