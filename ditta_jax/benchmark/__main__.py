@@ -37,6 +37,7 @@ def main() -> None:
         options.threads,
         options.device,
         attention=options.attention,
+        tf32=options.tf32,
     )
     measurements = []
     with tempfile.TemporaryDirectory() as folder:
@@ -93,6 +94,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument(
         "--attention", choices=("tiles", "pallas"), default="tiles", help="of the jax rival"
+    )
+    parser.add_argument(
+        "--tf32", action="store_true", help="let a GPU multiply in TF32 (all rivals)"
     )
     parser.add_argument("--growth", action="store_true", help="also measure how cost grows")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))

@@ -135,7 +135,8 @@ def _time_frames(ours: Ours, task: Task, result: Measurement) -> None:
 def main() -> None:
     """One rival's process."""
     folder, path, task = measurement.arguments()
-    measurement.write(path, measure(workload.read(folder), task))
+    with jax.default_matmul_precision("default" if task.tf32 else "highest"):
+        measurement.write(path, measure(workload.read(folder), task))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class Task:
         device: "cpu" or "gpu".
         compute: dtype of activations, "float32" or "bfloat16" (JAX only).
         attention: program of the fusion's attention, "tiles" or "pallas" (JAX only).
+        tf32: whether a GPU may round factors of float32 products to ten bits of mantissa.
     """
 
     rival: str
@@ -38,6 +39,7 @@ class Task:
     device: str = "cpu"
     compute: str = "float32"
     attention: str = "tiles"
+    tf32: bool = False
 
 
 @dataclasses.dataclass

@@ -110,6 +110,8 @@ def _targets(work: Workload, device: torch.device) -> tuple[Tensor, Tensor]:
 def measure(work: Workload, task: Task) -> Measurement:
     """Losses, times and memory."""
     torch.set_num_threads(task.threads)
+    torch.set_float32_matmul_precision("high" if task.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = task.tf32  # on by default, for convolutions
     device = torch.device("cuda" if task.device == "gpu" else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     result = Measurement(task.rival, f"torch {torch.__version__}", name)
