@@ -5,6 +5,7 @@ Shapes are static: frames without a target and padded frames are steps that chan
 """
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -193,11 +194,22 @@ def adapt_under_settings(
         states and losses, with a leading K.
     """
 
-    def one(labels, object_ids, hyper):
+    def one(setting):
+        labels, object_ids, hyper = setting
         own = warm_up._replace(labels=labels, object_ids=object_ids)
         return _scan(state, graph, encoder, own, hyper, settings, iters)
 
-    return jax.vmap(one)(warm_up.labels, warm_up.object_ids, hyper)
+    return map_settings(one, (warm_up.labels, warm_up.object_ids, hyper))
+
+
+def map_settings(f: Callable, settings: PyTree) -> PyTree:
+    """Map `f` over the leading K of `settings`: one after another on a CPU, elsewhere at once.
+
+    A CPU is busy with one setting, and its caches hold the blocks of one.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(f, settings)
+    return jax.vmap(f)(settings)
 
 
 def _scan(state, graph, encoder, warm_up, hyper, settings, iters):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PyTree, UInt8
 
+from ditta_jax.adaptation import map_settings
 from ditta_jax.full_resolution import map_rows, resize_columns, row_blocks
 from ditta_jax.student_parts import Network, join_student
 
@@ -114,7 +115,7 @@ def segment(
         the carry, the adapted model's labels, the frozen student's labels (None without it).
     """
     fixed = (size, threshold, attention)
-    return _segment(graph, encoder, network, frozen, previous, frames, *fixed)
+    return _segment(graph, encoder, network, frozen, previous, frames, *fixed, lambda f, x: f(x))
 
 
 @functools.partial(
@@ -138,27 +139,31 @@ def segment_under_settings(
     `network` and `previous` have a leading K, and so has the carry that is returned.
     """
     fixed = (size, threshold, attention)
-
-    def one(network, previous):
-        return _segment(graph, encoder, network, frozen, previous, frames, *fixed)
-
-    return jax.vmap(one, out_axes=(0, 1, None))(network, previous)
+    return _segment(graph, encoder, network, frozen, previous, frames, *fixed, map_settings)
 
 
-def _segment(graph, encoder, network, frozen, previous, frames, size, threshold, attention):
-    student = join_student(graph, encoder, network)
-    baseline = None if frozen is None else join_student(graph, encoder, frozen)
+def _segment(graph, encoder, network, frozen, previous, frames, size, threshold, attention, each):
+    """Stage D; `each` applies a function to one adapted network and its carry, or to K of them."""
+    # the encoder is the same in all networks
+    baseline = join_student(graph, encoder, network if frozen is None else frozen)
     input_size = frames.shape[1:3]
 
     def step(previous, frame):
-        features = tuple(y[0] for y in student.encoder(frame[None]))
-        f, z = _embed(student, features)
-        z_fused = _wide(student.fusion(f, previous.f, previous.z, attention))
-        label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
+        features = tuple(y[0] for y in baseline.encoder(frame[None]))
+
+        def adapted(own):
+            network, previous = own
+            student = join_student(graph, encoder, network)
+            f, z = _embed(student, features)
+            z_fused = _wide(student.fusion(f, previous.f, previous.z, attention))
+            label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
+            current = PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists))
+            return current, label
+
+        current, label = each(adapted, (network, previous))
         frozen_label = None
-        if baseline is not None:
+        if frozen is not None:
             frozen_label = _label(_embed(baseline, features)[1], size, input_size)
-        current = PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists))
         return current, (label, frozen_label)
 
     previous, (labels, frozen_labels) = jax.lax.scan(step, previous, frames)

@@ -249,6 +249,13 @@ def test_kernels_adapt_as_tiles_do(parts, adapted):
     assert_close(found, adapted)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_settings_are_mapped_one_by_one_or_at_once(monkeypatch, backend):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    found = adaptation.map_settings(lambda x: (x[0] + x[1], x[0].sum()), (jnp.eye(3), jnp.ones(3)))
+    assert_close(found, (jnp.eye(3) + 1, jnp.ones(3)))
+
+
 def test_many_settings_at_once_equal_single_runs(parts, adapted):
     rates, decays = jnp.array([1e-3, 1e-2]), jnp.array([1e-2, 0.1])
     numbers = hyper()._replace(lr=rates, weight_decay=decays)

@@ -119,6 +119,22 @@ def test_a_scan_over_chunks_equals_frame_by_frame(parts, frames, segmented):
     assert bool(carry.exists) and bool(segmented[0].exists)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])  # one after another, and at once
+def test_many_networks_equal_one_by_one(parts, frames, monkeypatch, backend):
+    graph, encoder, network, frozen = parts
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    several = jax.tree.map(lambda *x: jnp.stack(x), network, frozen)
+    carries = jax.tree.map(lambda x: jnp.stack([x, x]), placeholder(True))
+    # not the compiled one, which remembers what another backend gave
+    together = inference.segment_under_settings.__wrapped__
+    carry, labels, baseline = together(graph, encoder, several, frozen, carries, frames, SIZE, TAU)
+    for k, own in enumerate((network, frozen)):
+        expected = segment((graph, encoder, own, frozen), placeholder(True), frames)
+        np.testing.assert_array_equal(labels[:, k], expected[1])
+        np.testing.assert_array_equal(baseline, expected[2])
+        np.testing.assert_allclose(carry.z[k], expected[0].z, rtol=0, atol=1e-4)
+
+
 def test_the_frozen_student_is_the_unadapted_plain_branch(parts, features, segmented):
     graph, encoder, _, frozen = parts
     plain = inference.label_plain(graph, encoder, frozen, features, SIZE, INNER)
