@@ -25,13 +25,13 @@ from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
 
 if TYPE_CHECKING:  # the settings are read before these, and what they import, are loaded
-    from ditta_jax import stages
     from ditta_jax.data.sources import Videos
     from ditta_jax.data.video import Video
-    from ditta_jax.metrics import Scores
-    from ditta_jax.progress import RunProgress
-    from ditta_jax.run_folder import RunFolder
-    from ditta_jax.video_record import VideoRecord
+    from ditta_jax.metrics.scores import Scores
+    from ditta_jax.runs import stages
+    from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.run_folder import RunFolder
+    from ditta_jax.runs.video_record import VideoRecord
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     check_settings(config)
     keep_compiled_programs()
 
-    from ditta_jax import precision
+    from ditta_jax.algorithm import precision
 
     with precision.policy(config):
         adapt_videos(config)
@@ -48,7 +48,7 @@ def main() -> None:
 
 def check_settings(config: ConfigDict) -> None:
     """Report a value that does not exist before any work is done."""
-    from ditta_jax import stages
+    from ditta_jax.runs import stages
 
     stages.settings(config, (0, 0))
     if not 0 < config.warmup.percent <= 100:
@@ -90,8 +90,8 @@ class Work(NamedTuple):
 
 def adapt_videos(config: ConfigDict) -> dict:
     """Stages A to D on every video of the configuration; returns the content of result.json."""
-    from ditta_jax import report
-    from ditta_jax.progress import RunProgress
+    from ditta_jax.runs import results
+    from ditta_jax.runs.progress import RunProgress
 
     work = open_work(config)
     entries = ask_teacher(work)
@@ -104,16 +104,17 @@ def adapt_videos(config: ConfigDict) -> dict:
                     records[record.name] = record
     result = work.run.write_result([records[name] for name in work.videos.names])
     if result["methods"]:
-        report.print_table(result)
+        results.print_table(result)
     print(f"results in {work.run.path}")
     return result
 
 
 def open_work(config: ConfigDict) -> Work:
     """Load the student, open the videos and the folder of results."""
-    from ditta_jax import checkpoint, stages
     from ditta_jax.data.sources import data_classes, open_videos
-    from ditta_jax.run_folder import RunFolder
+    from ditta_jax.runs import stages
+    from ditta_jax.runs.run_folder import RunFolder
+    from ditta_jax.students import checkpoint
 
     student, card = checkpoint.load(config.student.checkpoint)
     known = data_classes(config.data)
@@ -152,10 +153,11 @@ def ask_teacher(work: Work) -> dict[str, Path]:
     Returns:
         each video's entry in the cache; its name is a key of the video's warm-up.
     """
-    from ditta_jax import ground_truth_teacher, stages
-    from ditta_jax.progress import RunProgress
-    from ditta_jax.teacher_cache import write_request
-    from ditta_jax.teacher_process import run_teacher
+    from ditta_jax.runs import stages
+    from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.teacher import ground_truth
+    from ditta_jax.teacher.cache import write_request
+    from ditta_jax.teacher.process import run_teacher
 
     entries = {}
     with RunProgress(len(work.videos)) as progress:
@@ -165,7 +167,7 @@ def ask_teacher(work: Work) -> dict[str, Path]:
                 frozen = stages.label_warm_up(work.model, video, work.config, advance)
                 request = stages.request_of(video, frozen, len(work.classes), work.config)
                 entries[name] = write_request(work.cache, request, video.frames)
-    if work.config.teacher.config == ground_truth_teacher.NAME:
+    if work.config.teacher.config == ground_truth.NAME:
         return entries
     with RunProgress(len(work.videos)) as progress:
 
@@ -227,7 +229,7 @@ def adapt_group(
 
     One video at a time but for C. The features of all are held at once, from A to the end of C.
     """
-    from ditta_jax import stages
+    from ditta_jax.runs import stages
 
     config = work.config
     for video in group:
@@ -269,7 +271,7 @@ def adapt_group(
 
 def check_length(video: "Video", config: ConfigDict) -> None:
     """Refuse a video that the warm-up takes all frames of."""
-    from ditta_jax import stages
+    from ditta_jax.runs import stages
 
     T = len(video.frames)
     if stages.first_scored(T, config.warmup.percent) >= T:
@@ -278,12 +280,12 @@ def check_length(video: "Video", config: ConfigDict) -> None:
 
 def teacher_answer(work: Work, video, entry: Path):
     """The masklets of a request that the teacher has answered."""
-    from ditta_jax import ground_truth_teacher
-    from ditta_jax.teacher_cache import read_entry, read_masklets, teacher_key
-    from ditta_jax.teacher_process import teacher_identity
+    from ditta_jax.teacher import ground_truth
+    from ditta_jax.teacher.cache import read_entry, read_masklets, teacher_key
+    from ditta_jax.teacher.process import teacher_identity
 
-    if work.config.teacher.config == ground_truth_teacher.NAME:
-        return ground_truth_teacher.ground_truth_masklets(video, read_entry(entry).request)
+    if work.config.teacher.config == ground_truth.NAME:
+        return ground_truth.ground_truth_masklets(video, read_entry(entry).request)
     masklets = read_masklets(entry, teacher_key(teacher_identity(work.config.teacher)))
     if masklets is None:
         raise UserError(f"{entry}: its masklets cannot be used; run the same command again")
@@ -292,7 +294,7 @@ def teacher_answer(work: Work, video, entry: Path):
 
 def keep_losses(work: Work, name: str, rows: list[dict[str, float]]) -> None:
     """Write a video's losses, one line per step."""
-    from ditta_jax import tensorboard
+    from ditta_jax.runs import tensorboard
 
     work.run.append_losses(name, rows)
     if work.config.report.tensorboard:
@@ -301,8 +303,8 @@ def keep_losses(work: Work, name: str, rows: list[dict[str, float]]) -> None:
 
 def segment_video(work: Work, video, frozen, adapted, advance) -> dict[str, "Scores"]:
     """Stage D: predictions, overlays of a few frames, and scores where there is a ground truth."""
-    from ditta_jax import overlays, stages
-    from ditta_jax.metrics import VideoScores
+    from ditta_jax.metrics.scores import VideoScores
+    from ditta_jax.runs import overlays, stages
 
     config = work.config
     scores = {}
@@ -331,7 +333,7 @@ def segment_video(work: Work, video, frozen, adapted, advance) -> dict[str, "Sco
 
 def record_of(video: "Video", masklets, targets, seconds, scores, scored: int) -> "VideoRecord":
     """What is kept of a video that went through all stages."""
-    from ditta_jax.video_record import VideoRecord
+    from ditta_jax.runs.video_record import VideoRecord
 
     details = {
         "objects": len(masklets.objects),

@@ -13,10 +13,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ditta_jax import checkpoint, huggingface_layout, released_layout, weight_files, weight_layout
-from ditta_jax.checkpoint import StudentCard
 from ditta_jax.errors import UserError, run
-from ditta_jax.palette import distinct_colors
+from ditta_jax.runs.palette import distinct_colors
+from ditta_jax.students import checkpoint
+from ditta_jax.students.checkpoint import StudentCard
+from ditta_jax.students.layouts import (
+    huggingface_layout,
+    released_layout,
+    weight_files,
+    weight_layout,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

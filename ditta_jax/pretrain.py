@@ -23,15 +23,21 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ml_collections import ConfigDict
 
-from ditta_jax import checkpoint, precision
+from ditta_jax.algorithm import precision
+from ditta_jax.algorithm.losses import IGNORE
 from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
-from ditta_jax.losses import IGNORE
-from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.decoder import NormStatistics, channel_dropout, clip_statistics, remember
-from ditta_jax.models.resize import bilinear
-from ditta_jax.models.student import Student, fill, new_student
-from ditta_jax.sealed_json import write_atomically
+from ditta_jax.files import write_atomically
+from ditta_jax.students import checkpoint
+from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.resize import bilinear
+from ditta_jax.students.segformer.decoder import (
+    NormStatistics,
+    channel_dropout,
+    clip_statistics,
+    remember,
+)
+from ditta_jax.students.student import Student, fill, new_student
 
 
 class TrainState(NamedTuple):
@@ -140,7 +146,7 @@ def _join(graph: nnx.GraphDef, params: PyTree, norm: NormStatistics) -> Student:
 def main() -> None:
     """Read the settings, train, write the student."""
     from ditta_jax.data.sources import stills
-    from ditta_jax.palette import distinct_colors
+    from ditta_jax.runs.palette import distinct_colors
 
     config, _ = from_command_line("ditta_jax.pretrain")
     classes, palette = _classes(config)
@@ -263,7 +269,7 @@ def validate(config: ConfigDict, graph, state: TrainState, num_classes: int) -> 
     """MIoU on the validation split; None where there is none (folders)."""
     from ditta_jax.data.preprocess import to_input
     from ditta_jax.data.sources import stills
-    from ditta_jax.metrics import VideoScores
+    from ditta_jax.metrics.scores import VideoScores
 
     split = config.train.validation_split
     if config.data.kind != "tfds" or not split:
@@ -335,7 +341,7 @@ class _Log:
         self._losses.append(loss)
         if step % self._train.log_every and step != self._train.steps:
             return
-        from ditta_jax.progress import duration
+        from ditta_jax.runs.progress import duration
 
         mean = float(jnp.stack(self._losses).mean())
         self._losses = []

@@ -40,7 +40,7 @@ def main() -> None:
     check_settings(config)
     keep_compiled_programs()
 
-    from ditta_jax import precision
+    from ditta_jax.algorithm import precision
 
     with precision.policy(config):
         sweep(config, grid)
@@ -78,10 +78,10 @@ def with_settings(config: ConfigDict, settings: dict[str, float]) -> ConfigDict:
 
 def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     """Scores of all videos under every setting; returns what sweep.json holds."""
-    from ditta_jax import report
-    from ditta_jax.metrics import no_scores
-    from ditta_jax.progress import RunProgress
-    from ditta_jax.sealed_json import write_atomically
+    from ditta_jax.files import write_atomically
+    from ditta_jax.metrics.scores import no_scores
+    from ditta_jax.runs import results
+    from ditta_jax.runs.progress import RunProgress
 
     work = open_work(config)
     entries = ask_teacher(work)
@@ -94,7 +94,7 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
             totals = [total + own for total, own in zip(totals, scores, strict=True)]
     names = ["frozen student", *(" ".join(f"{k}={v:g}" for k, v in s.items()) for s in grid)]
     rows = [
-        {"setting": name} | report.without_nan(total.result())
+        {"setting": name} | results.without_nan(total.result())
         for name, total in zip(names, totals, strict=True)
     ]
     path = Path(config.output) / config.name / "sweep.json"
@@ -110,8 +110,8 @@ def sweep_video(work: Work, video, entry: Path, configs: list[ConfigDict], progr
     Raises:
         UserError: the video has no labels.
     """
-    from ditta_jax import stages
-    from ditta_jax.metrics import VideoScores
+    from ditta_jax.metrics.scores import VideoScores
+    from ditta_jax.runs import stages
 
     if video.labels is None:
         raise UserError(f"{video.name}: a sweep compares scores, and this video has no labels")

@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 
 from ditta_jax import errors
 from ditta_jax.errors import UserError
-from ditta_jax.teacher_cache import teacher_key
-from ditta_jax.teacher_identity import DTYPES, EMBEDDED, teacher_identity
-from teacher_bridge.serve import find_entries, make_teacher, serve, watch
+from ditta_jax.teacher.cache import teacher_key
+from ditta_jax.teacher.identity import DTYPES, EMBEDDED, teacher_identity
+from teacher_bridge.serving.serve import find_entries, make_teacher, serve, watch
 
 _WATCH_SECONDS = 2.0
 

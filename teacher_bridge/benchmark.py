@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from ditta_jax import errors, mask_rle
-from ditta_jax.teacher_cache import Entry, Request
-from ditta_jax.teacher_identity import DTYPES, EMBEDDED
-from teacher_bridge.prompts import Click, FrameRuns, encode, prompt
-from teacher_bridge.tracker import FrameMasks, Tracker
-from teacher_bridge.tracks import merge, track_back
+from ditta_jax import errors
+from ditta_jax.teacher import mask_rle
+from ditta_jax.teacher.cache import Entry, Request
+from ditta_jax.teacher.identity import DTYPES, EMBEDDED
+from teacher_bridge.sam2.tracker import FrameMasks, Tracker
+from teacher_bridge.search.prompts import Click, FrameRuns, encode, prompt
+from teacher_bridge.search.tracks import merge, track_back
 
 if TYPE_CHECKING:
     from sam2.sam2_video_predictor import SAM2VideoPredictor
@@ -90,7 +91,7 @@ def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     from sam2.sam2_video_predictor import SAM2VideoPredictor
 
-    from teacher_bridge.predictor import Sam2Tracker, build_predictor, mixed_precision
+    from teacher_bridge.sam2.predictor import Sam2Tracker, build_predictor, mixed_precision
 
     predictor = build_predictor(options.config, options.checkpoint, options.device)
     if options.objects_at_once:

@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ditta_jax import adapt, checkpoint, mask_rle, precision, teacher_process
+from ditta_jax import adapt
+from ditta_jax.algorithm import precision
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.data.sources import Videos
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
-from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.student import new_student
-from ditta_jax.teacher_cache import read_entry, teacher_key, write_masklets
-from ditta_jax.teacher_identity import teacher_identity
-from ditta_jax.teacher_records import Masklets
+from ditta_jax.students import checkpoint
+from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.student import new_student
+from ditta_jax.teacher import mask_rle
+from ditta_jax.teacher import process as teacher_process
+from ditta_jax.teacher.cache import read_entry, teacher_key, write_masklets
+from ditta_jax.teacher.identity import teacher_identity
+from ditta_jax.teacher.records import Masklets
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEACHER = "sha256:" + 64 * "a"
@@ -139,7 +143,7 @@ def test_a_run_leaves_results_losses_predictions_and_overlays(whole_run):
 
 def test_scores_are_those_of_the_predictions_on_disk(whole_run, base):
     from ditta_jax.data.sources import open_videos
-    from ditta_jax.metrics import VideoScores
+    from ditta_jax.metrics.scores import VideoScores
 
     output, result = whole_run
     total = None

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ditta_jax import (
-    checkpoint,
-    convert,
+from ditta_jax import convert
+from ditta_jax.errors import UserError
+from ditta_jax.students import checkpoint
+from ditta_jax.students.checkpoint import StudentCard
+from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.layouts import (
     huggingface_layout,
     released_layout,
     weight_files,
     weight_layout,
 )
-from ditta_jax.checkpoint import StudentCard
-from ditta_jax.errors import UserError
-from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.student import abstract_student, new_student
+from ditta_jax.students.student import abstract_student, new_student
 
 CONFIG = StudentConfig(
     num_classes=3,

@@ -86,14 +86,14 @@ def test_what_lies_between_needs_no_framework():
     between = [
         "ditta_jax",
         "ditta_jax.errors",
-        "ditta_jax.palette_masks",
-        "ditta_jax.teacher_cache",
-        "ditta_jax.teacher_identity",
-        "ditta_jax.teacher_process",
+        "ditta_jax.teacher.palette_masks",
+        "ditta_jax.teacher.cache",
+        "ditta_jax.teacher.identity",
+        "ditta_jax.teacher.process",
         "teacher_bridge",
         "teacher_bridge.__main__",
-        "teacher_bridge.serve",
-        "teacher_bridge.tracks",
+        "teacher_bridge.serving.serve",
+        "teacher_bridge.search.tracks",
     ]
     blocked = ["jax", "jaxlib", "flax", "optax", "orbax", "torch", "sam2", "tensorflow"]
     blocked += ["tensorflow_datasets", "array_record", "cv2", "PIL", "matplotlib", "ml_collections"]

@@ -136,7 +136,7 @@ def test_a_checkpoint_of_another_student_is_refused(config, trained):
 
 
 def test_a_trained_student_starts_another_one_with_fresh_classes(config, trained, tmp_path):
-    from ditta_jax import checkpoint
+    from ditta_jax.students import checkpoint
 
     student = trained[0]
     names, colours = ("a", "b"), ((0, 0, 0), (1, 1, 1))

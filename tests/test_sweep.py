@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from ditta_jax import adapt, checkpoint, ground_truth_teacher, precision, sweep
+from ditta_jax import adapt, sweep
+from ditta_jax.algorithm import precision
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.errors import UserError
-from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.student import new_student
+from ditta_jax.students import checkpoint
+from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.student import new_student
+from ditta_jax.teacher import ground_truth
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def config(tmp_path_factory):
     config.warmup.percent = 50.0
     config.tta.iters = 2
     config.metrics.windows = (2,)
-    config.teacher.config = ground_truth_teacher.NAME
+    config.teacher.config = ground_truth.NAME
     config.precision.compute = "float64"  # in single, last bits decide labels here
     return config
 

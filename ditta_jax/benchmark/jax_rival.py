@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ditta_jax import adaptation, inference, precision, weight_layout
-from ditta_jax.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm import adaptation, inference, precision
+from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.benchmark import measurement, workload
 from ditta_jax.benchmark.measurement import Measurement, Task
 from ditta_jax.benchmark.workload import Workload
-from ditta_jax.models.config import StudentConfig
-from ditta_jax.optimiser import Hyperparameters
-from ditta_jax.released_layout import RELEASED
-from ditta_jax.student_parts import split_student
+from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.layouts import weight_layout
+from ditta_jax.students.layouts.released_layout import RELEASED
+from ditta_jax.students.parts import split_student
 
 THRESHOLD = 0.8  # τ of Eq. 3
 STEPS_PER_CALL = 5  # a video's steps are one call; these are enough to see what one of them costs

@@ -14,7 +14,7 @@ from ditta_jax.benchmark.growth import Curve
 from ditta_jax.benchmark.measurement import Measurement
 from ditta_jax.benchmark.rivals import RIVALS, step_seconds
 from ditta_jax.benchmark.workload import Size
-from ditta_jax.sealed_json import write_atomically
+from ditta_jax.files import write_atomically
 
 GB = 1e9
 HEADER = (

@@ -85,10 +85,10 @@ def _patches(generator: np.random.Generator, size: Size, values: int) -> np.ndar
 
 def _weights(size: Size) -> dict[str, np.ndarray]:
     """Fresh weights, with logits and projections spread so that the losses say something."""
-    from ditta_jax.models.config import StudentConfig
-    from ditta_jax.models.student import new_student
-    from ditta_jax.released_layout import RELEASED
-    from ditta_jax.weight_layout import dump
+    from ditta_jax.students.config import StudentConfig
+    from ditta_jax.students.layouts.released_layout import RELEASED
+    from ditta_jax.students.layouts.weight_layout import dump
+    from ditta_jax.students.student import new_student
 
     config = StudentConfig.published(size.student, size.classes)
     weights = dump(RELEASED, new_student(config, size.seed))

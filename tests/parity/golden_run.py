@@ -4,11 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ditta_jax import metrics, precision, stages, targets, weight_layout
+from ditta_jax.algorithm import precision, targets
 from ditta_jax.configuration import default_config
 from ditta_jax.data.video import EncodedFrames, Video
-from ditta_jax.models.config import StudentConfig
-from ditta_jax.released_layout import RELEASED
+from ditta_jax.metrics.scores import VideoScores
+from ditta_jax.runs import stages
+from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.layouts import weight_layout
+from ditta_jax.students.layouts.released_layout import RELEASED
 from tests.parity import stages_ours
 from tests.parity.golden import Golden
 
@@ -99,7 +102,7 @@ def _targets(golden: Golden, labels: np.ndarray) -> list[targets.FrameTarget | N
 
 
 def _scores(golden: Golden, predictions: np.ndarray) -> dict[str, float]:
-    scores = metrics.VideoScores(golden.meta["num_classes"], tuple(golden.meta["vc_windows"]))
+    scores = VideoScores(golden.meta["num_classes"], tuple(golden.meta["vc_windows"]))
     for prediction, label in zip(predictions, golden.ground_truth[golden.warmup :], strict=True):
         scores.update(prediction, label)
     return scores.finish().result()

@@ -9,22 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ditta_jax import (
-    adaptation,
-    contrast,
-    convert,
-    inference,
-    losses,
-    precision,
-    weight_layout,
-)
-from ditta_jax.adaptation import AdaptationSettings
-from ditta_jax.models import resize, resize_matrices
-from ditta_jax.models.config import StudentConfig
-from ditta_jax.models.student import Student
-from ditta_jax.optimiser import Hyperparameters
-from ditta_jax.released_layout import RELEASED
-from ditta_jax.student_parts import Network, join_student, split_student
+from ditta_jax import convert
+from ditta_jax.algorithm import adaptation, contrast, inference, losses, precision
+from ditta_jax.algorithm.adaptation import AdaptationSettings
+from ditta_jax.algorithm.optimiser import Hyperparameters
+from ditta_jax.students import resize, resize_matrices
+from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.layouts import weight_layout
+from ditta_jax.students.layouts.released_layout import RELEASED
+from ditta_jax.students.parts import Network, join_student, split_student
+from ditta_jax.students.student import Student
 from tests.parity.scene import Scene
 
 Results = dict[str, np.ndarray]

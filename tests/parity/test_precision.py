@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ditta_jax import contrast, losses
+from ditta_jax.algorithm import contrast, losses
 from ditta_jax.benchmark.torch_rivals import direct_losses
 from tests.parity import stages_ours
 from tests.parity.golden import Golden

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ditta_jax.teacher_cache import read_entry, write_request
-from ditta_jax.teacher_identity import embedded_weights
+from ditta_jax.teacher.cache import read_entry, write_request
+from ditta_jax.teacher.identity import embedded_weights
 from tests.teacher_bridge.scenes import (
     ListedFrames,
     central_reliability,
@@ -28,7 +28,7 @@ def nano_weights(request):
 
 @pytest.fixture
 def predictor(nano_weights):
-    from teacher_bridge.predictor import build_predictor
+    from teacher_bridge.sam2.predictor import build_predictor
 
     return build_predictor("embedded", str(nano_weights), "cpu")
 

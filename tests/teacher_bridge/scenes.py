@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ditta_jax.teacher_cache import Request, class_peaks
-from teacher_bridge.tracker import FrameMasks
+from ditta_jax.teacher.cache import Request, class_peaks
+from teacher_bridge.sam2.tracker import FrameMasks
 
 RESET, CLICK, MASK = 0, 1, 2
 

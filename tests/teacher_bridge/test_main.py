@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from ditta_jax.errors import UserError
-from ditta_jax.teacher_cache import masklets_path, read_masklets, teacher_key, write_request
-from ditta_jax.teacher_identity import teacher_identity
+from ditta_jax.teacher.cache import masklets_path, read_masklets, teacher_key, write_request
+from ditta_jax.teacher.identity import teacher_identity
 from teacher_bridge.__main__ import main
 from tests.teacher_bridge.scenes import (
     ListedFrames,

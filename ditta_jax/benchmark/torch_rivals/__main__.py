@@ -11,7 +11,7 @@ from ditta_jax.benchmark.measurement import Measurement, Task
 from ditta_jax.benchmark.torch_rivals import direct_step, fast_losses, fast_step
 from ditta_jax.benchmark.torch_rivals.direct_decoder import Student
 from ditta_jax.benchmark.workload import Workload
-from ditta_jax.models.config import StudentConfig
+from ditta_jax.students.config import StudentConfig
 
 COMPILED_BLOCK_ROWS = 240
 

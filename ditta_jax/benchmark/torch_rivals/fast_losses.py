@@ -1,6 +1,6 @@
 """The losses of one step from low-resolution maps, in PyTorch: the identities of rival (b).
 
-The formulas are those of `ditta_jax.losses`, `ditta_jax.contrast` and `ditta_jax.full_resolution`.
+The formulas are those of `losses`, `contrast` and `full_resolution` in `ditta_jax.algorithm`.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ditta_jax.benchmark.torch_rivals.direct_losses import IGNORE
-from ditta_jax.models.resize_matrices import chain
+from ditta_jax.students.resize_matrices import chain
 
 BLOCK_ROWS = 32  # of [C, rows, W]
 ABSENT = -1e30  # similarity of an object that the frame does not show

@@ -1,0 +1,1 @@
+"""What DiTTA computes: pure functions on arrays, no files and no configuration."""

@@ -1,0 +1,317 @@
+"""Stage C: adapt decoder and temporal fusion to one video, as one compiled scan over its frames.
+
+The state goes through `iters` passes over the warm-up frames, one AdamW step per frame (Eq. 8).
+Shapes are static: frames without a target and padded frames are steps that change nothing.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
+
+from ditta_jax.algorithm import contrast
+from ditta_jax.algorithm.contrast import Prototypes
+from ditta_jax.algorithm.losses import cross_entropy, momentum_reliability
+from ditta_jax.algorithm.optimiser import AdamState, Hyperparameters, adamw, averaged, no_moments
+from ditta_jax.algorithm.video_mesh import AXIS
+from ditta_jax.students.parts import Network, join_student
+from ditta_jax.students.segformer.decoder import channel_dropout, clip_statistics, remember
+
+
+class AdaptationSettings(NamedTuple):
+    """Constants of a compiled adaptation: they choose what is computed.
+
+    Attributes:
+        input_size: (Hi, Wi).
+        train: which parameters move: "decoder" (fusion included), "classifier" or "addon".
+        loss_on: "probabilities" (as released) or "logits".
+        dropout: rate of the channel dropout.
+        stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
+        temperature: of the contrastive loss.
+        attention: program of the fusion's attention: "tiles" or "pallas".
+    """
+
+    input_size: tuple[int, int]
+    train: str = "decoder"
+    loss_on: str = "probabilities"
+    dropout: float = 0.1
+    stochastic_depth: float = 0.0
+    temperature: float = 1.0
+    attention: str = "tiles"
+
+
+class WarmUp(NamedTuple):
+    """A video's warm-up frames and their targets.
+
+    Attributes:
+        features: the encoder's four levels, each Float[Array, "T h w c"], or with stochastic
+            depth the normalised frames Float[Array, "T Hi Wi 3"].
+        labels: UInt8[Array, "T H W"], distillation labels, 255 ignored.
+        object_ids: UInt8[Array, "T H W"], 0 for none.
+        has_target: Bool[Array, "T"]; frames without one are skipped.
+    """
+
+    features: PyTree
+    labels: UInt8[Array, "T H W"]
+    object_ids: UInt8[Array, "T H W"]
+    has_target: Bool[Array, " T"]
+
+
+class AdaptationState(NamedTuple):
+    """Everything that is carried from step to step; donated to the scan."""
+
+    live: Network
+    momentum: Network
+    optimiser: dict[str, AdamState]
+    prototypes: Prototypes
+    key: PRNGKeyArray
+
+
+class StepLosses(NamedTuple):
+    """Losses of one step; NaN where the step has no such term (or was skipped)."""
+
+    distill: Float[Array, ""]
+    distill_fused: Float[Array, ""]
+    contrast: Float[Array, ""]
+    total: Float[Array, ""]
+
+
+# ---------------------------------------------------------------------------- the whole scan
+
+
+def new_state(network: Network, objects: int, key: PRNGKeyArray) -> AdaptationState:
+    """The state before the first step: the momentum network is a copy, no object was seen."""
+    width = network.norm.mean.shape[0]
+    dtype = network.norm.mean.dtype
+    memory = Prototypes(jnp.zeros((objects, width), dtype), jnp.zeros(objects, bool))
+    live, momentum = (jax.tree.map(jnp.copy, network) for _ in range(2))  # both are donated
+    return AdaptationState(live, momentum, no_moments(network.params), memory, key)
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "settings", "iters"), donate_argnums=0)
+def adapt(
+    state: AdaptationState,
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    warm_up: WarmUp,
+    hyper: Hyperparameters,
+    settings: AdaptationSettings,
+    iters: int,
+) -> tuple[AdaptationState, StepLosses]:
+    """Adapt to one video: `iters` passes over its warm-up frames.
+
+    Args:
+        state: donated.
+        graph: structure of the student.
+        encoder: the frozen encoder's weights; used with stochastic depth only.
+        warm_up: frames and targets, padded to any length.
+        hyper: traced settings.
+        settings: static settings.
+        iters: passes.
+
+    Returns:
+        the state after the last step, and the losses, Float[Array, "iters·T"] each.
+    """
+    return _scan(state, graph, encoder, warm_up, hyper, settings, iters)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("graph", "settings", "iters", "mesh"), donate_argnums=0
+)
+def adapt_to_videos(
+    state: AdaptationState,
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    warm_up: WarmUp,
+    hyper: Hyperparameters,
+    settings: AdaptationSettings,
+    iters: int,
+    mesh: Mesh,
+) -> tuple[AdaptationState, StepLosses]:
+    """Adapt to V videos of one size in one program; equals V calls of `adapt`.
+
+    Each video is computed by the device that holds it, and no device waits for another: the
+    compiled program has no collectives.
+
+    Args:
+        state: with a leading V; donated.
+        graph: as in `adapt`.
+        encoder: as in `adapt`; on every device of the mesh.
+        warm_up: with a leading V; padded to common lengths.
+        hyper: as in `adapt`.
+        settings: as in `adapt`.
+        iters: as in `adapt`.
+        mesh: of `video_mesh.video_mesh`; V is a multiple of its size.
+
+    Returns:
+        states and losses, with a leading V.
+    """
+
+    def one(state, encoder, warm_up, hyper):
+        return _scan(state, graph, encoder, warm_up, hyper, settings, iters)
+
+    # Divided here and not by the compiler, which fails at convolutions of the encoder (stochastic
+    # depth). Everything that a step changes varies over the axis: nothing to check.
+    own, shared = PartitionSpec(AXIS), PartitionSpec()
+    several = jax.shard_map(
+        jax.vmap(one, in_axes=(0, None, 0, None)),
+        mesh=mesh,
+        in_specs=(own, shared, own, shared),
+        out_specs=own,
+        check_vma=False,
+    )
+    return several(state, encoder, warm_up, hyper)
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "settings", "iters"))
+def adapt_under_settings(
+    state: AdaptationState,
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    warm_up: WarmUp,
+    hyper: Hyperparameters,
+    settings: AdaptationSettings,
+    iters: int,
+) -> tuple[AdaptationState, StepLosses]:
+    """Adapt to one video under K settings in one program; equals K calls of `adapt`.
+
+    Args:
+        state: of one setting; all start from it, random key included.
+        graph: as in `adapt`.
+        encoder: as in `adapt`.
+        warm_up: features and `has_target` of the video; labels and object ids with a leading K,
+            since settings of the vote change them.
+        hyper: every number with a leading K.
+        settings: as in `adapt`.
+        iters: as in `adapt`.
+
+    Returns:
+        states and losses, with a leading K.
+    """
+
+    def one(setting):
+        labels, object_ids, hyper = setting
+        own = warm_up._replace(labels=labels, object_ids=object_ids)
+        return _scan(state, graph, encoder, own, hyper, settings, iters)
+
+    return map_settings(one, (warm_up.labels, warm_up.object_ids, hyper))
+
+
+def map_settings(f: Callable, settings: PyTree) -> PyTree:
+    """Map `f` over the leading K of `settings`: one after another on a CPU, elsewhere at once.
+
+    A CPU is busy with one setting, and its caches hold the blocks of one.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(f, settings)
+    return jax.vmap(f)(settings)
+
+
+def _scan(state, graph, encoder, warm_up, hyper, settings, iters):
+    step = functools.partial(_step, graph, encoder, warm_up, hyper, settings)
+
+    def scan_step(state, t):
+        return jax.lax.cond(warm_up.has_target[t], step, _skip, state, t)
+
+    T = warm_up.has_target.shape[0]
+    return jax.lax.scan(scan_step, state, jnp.tile(jnp.arange(T), iters))
+
+
+def _skip(state: AdaptationState, t: Int[Array, ""]) -> tuple[AdaptationState, StepLosses]:
+    nan = jnp.full((), jnp.nan, state.prototypes.vectors.dtype)
+    return state, StepLosses(nan, nan, nan, nan)
+
+
+# ---------------------------------------------------------------------------- one step
+
+
+def _step(graph, encoder, warm_up, hyper, settings, state, t):
+    """One AdamW step on the clip of frames t−1 and t (frame 0: alone)."""
+    key, *draws = jax.random.split(state.key, 5)
+    has_previous = t > 0
+    frames = jnp.stack([jnp.maximum(t - 1, 0), t])
+    weight = jnp.stack([has_previous, jnp.ones_like(has_previous)])
+    label, ids = warm_up.labels[t], warm_up.object_ids[t]
+
+    # momentum network: embedding, projection and plain logits of the current frame, no gradient
+    clip = functools.partial(_clip_features, graph, encoder, state.live, warm_up, frames, settings)
+    teacher = join_student(graph, encoder, state.momentum)
+    mean_features = clip(draws[0])
+    u, z, mean_norm = _momentum_branch(teacher, mean_features, weight, draws[1], settings)
+    rho = momentum_reliability(z, label.shape, settings.input_size)
+    memory, present = contrast.object_prototypes(u, rho, ids, state.prototypes)
+    features = mean_features if settings.stochastic_depth == 0.0 else clip(draws[2])
+
+    def loss(params):
+        network = state.live._replace(params=params)
+        student = join_student(graph, encoder, network)
+        z, fused, u, norm = _live_branches(student, features, weight, draws[3], settings)
+        ce = functools.partial(
+            cross_entropy, label=label, input_size=settings.input_size, on=settings.loss_on
+        )
+        distill = ce(z)
+        distill_fused = jnp.where(has_previous, ce(fused), 0.0)
+        apart = contrast.contrastive_loss(u, memory.vectors, present, ids, settings.temperature)
+        total = distill + distill_fused + apart
+        return total, (StepLosses(distill, distill_fused, apart, total), norm)
+
+    gradient, (losses, norm) = jax.grad(loss, has_aux=True)(state.live.params)
+    has_objects = present.any()
+    active = {"rest": True, "fusion": has_previous, "projection": has_objects}
+    params, optimiser = adamw(
+        gradient, state.optimiser, state.live.params, active, hyper, settings.train
+    )
+    live = Network(params, remember(state.live.norm, norm))
+    mean = averaged(state.momentum.params, params, hyper)
+    momentum = Network(mean, remember(state.momentum.norm, mean_norm))
+    losses = losses._replace(
+        distill_fused=jnp.where(has_previous, losses.distill_fused, jnp.nan),
+        contrast=jnp.where(has_objects, losses.contrast, jnp.nan),
+    )
+    return AdaptationState(live, momentum, optimiser, memory, key), losses
+
+
+def _clip_features(graph, encoder, network, warm_up, frames, settings, key):
+    """Encoder features of the clip: looked up, or computed anew with stochastic depth."""
+    picked = jax.tree.map(lambda x: x[frames], warm_up.features)
+    if settings.stochastic_depth == 0.0:
+        return picked
+    student = join_student(graph, encoder, network)
+    return student.encoder(picked, key, settings.stochastic_depth)
+
+
+def _momentum_branch(student, features, weight, key, settings):
+    """Unit-length projection and plain logits of frame t in training mode, and its statistics."""
+    fused = student.decoder.fuse_levels(features)
+    batch, remembered = clip_statistics(fused, weight)
+    f = student.decoder.embed(fused[1:], batch)
+    z = student.decoder.classify(f, _dropout(key, 1, f.shape[-1], settings))[0]
+    u = contrast.normalise(_state_dtype(student.decoder.project(f)[0]))
+    return u, _state_dtype(z), remembered
+
+
+def _live_branches(student, features, weight, key, settings):
+    """Plain and fused logits and projection of frame t in training mode, and the statistics."""
+    fused = student.decoder.fuse_levels(features)
+    batch, remembered = clip_statistics(fused, weight)
+    f = student.decoder.embed(fused, batch)
+    z = student.decoder.classify(f, _dropout(key, 2, f.shape[-1], settings))
+    z_fused = student.fusion(f[1], f[0], z[0], settings.attention)
+    u = student.decoder.project(f[1])
+    return *map(_state_dtype, (z[1], z_fused, u)), remembered
+
+
+def _dropout(key, frames, channels, settings):
+    if settings.dropout == 0.0:
+        return None
+    return channel_dropout(key, frames, channels, settings.dropout)
+
+
+def _state_dtype(x: Array) -> Array:
+    """Losses are computed in float32 at least."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,82 @@
+"""Distillation loss (Eq. 5, 8) and reliability (Eq. 2) at source resolution.
+
+Both come from low-resolution logits, without [C, H, W] maps.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_blocks, sum_over_rows
+
+IGNORE = 255
+
+
+def cross_entropy(
+    z: Float[Array, "h w C"],
+    label: UInt8[Array, "H W"],
+    input_size: tuple[int, int],
+    on: str = "probabilities",
+) -> Float[Array, ""]:
+    """Cross entropy of resized logits, summed over pixels and divided by H·W.
+
+    With p = softmax(Up(z)), the loss of a pixel with label y is log Σ_c exp(p_c) − p_y: the
+    released program applies log-softmax to probabilities, and so do we by default.
+
+    Args:
+        z: logits of one branch.
+        label: class per pixel; 255 counts zero.
+        input_size: (Hi, Wi): logits go h×w → Hi×Wi → H×W.
+        on: "probabilities", or "logits" for −log p_y.
+    """
+    H, W = label.shape
+    weight = jnp.where(label == IGNORE, 0.0, 1.0 / (H * W)).astype(z.dtype)
+    columns = resize_columns(z, z.shape[1], input_size[1], W)
+    blocks = row_blocks((z.shape[0], input_size[0], H), W, z.shape[2])
+    pixel_loss = _probabilities_loss if on == "probabilities" else _logits_loss
+    return sum_over_rows(pixel_loss, columns, blocks, weight, label)
+
+
+def _probabilities_loss(x, weight, label):
+    p = jax.nn.softmax(x, axis=1)
+    # p lies in [0, 1]: the second log-sum-exp needs no maximum
+    return (weight * (jnp.log(jnp.exp(p).sum(1)) - _pick(p, label))).sum()
+
+
+def _logits_loss(x, weight, label):
+    return (weight * (jax.nn.logsumexp(x, axis=1) - _pick(x, label))).sum()
+
+
+def _pick(x: Float[Array, "rows C W"], label: UInt8[Array, "rows W"]) -> Float[Array, "rows W"]:
+    """x at each pixel's own class, by comparison: a gather's gradient would be a scatter."""
+    own = label[:, None] == jnp.arange(x.shape[1], dtype=label.dtype)[:, None]
+    return jnp.where(own, x, 0.0).sum(1)
+
+
+def entropy(p: Float[Array, "*b C"]) -> Float[Array, "*b"]:
+    """Entropy in nat over the last axis, with 0·log 0 = 0."""
+    return -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1.0)), 0.0).sum(-1)
+
+
+def momentum_reliability(
+    z: Float[Array, "h w C"], size: tuple[int, int], input_size: tuple[int, int]
+) -> Float[Array, "H W"]:
+    """Reliability map ρ of the contrastive loss, in [0, 1].
+
+    1 − the entropy of softmax(p̄), min–max normalised over the frame; p̄ are the momentum
+    network's probabilities, so softmax is applied twice here too. With s = softmax(p̄) the
+    entropy is log Σ exp(p̄_c) − Σ s_c p̄_c.
+    """
+    columns = resize_columns(z, z.shape[1], input_size[1], size[1])
+    blocks = row_blocks((z.shape[0], input_size[0], size[0]), size[1], z.shape[2])
+
+    def row_entropy(x):
+        p = jax.nn.softmax(x, axis=1)
+        e = jnp.exp(p)
+        total = e.sum(1)
+        return jnp.log(total) - (e * p).sum(1) / total
+
+    E = map_rows(row_entropy, columns, blocks)
+    low, high = E.min(), E.max()
+    # A frame of one single entropy (all black, say) is reliable throughout; released: 0 / 0.
+    return 1.0 - (E - low) / jnp.where(high > low, high - low, 1.0)

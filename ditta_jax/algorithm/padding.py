@@ -1,0 +1,55 @@
+"""Warm-ups padded to a few sizes, so that few programs are compiled; padding changes nothing."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ditta_jax.algorithm.adaptation import WarmUp
+from ditta_jax.algorithm.losses import IGNORE
+from ditta_jax.algorithm.targets import FrameTarget
+
+FRAME_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+OBJECT_BUCKETS = (16, 32, 64, 128, 255)
+
+
+def padded_sizes(
+    videos: Sequence[Sequence[FrameTarget | None]], least_frames: int
+) -> tuple[int, int]:
+    """Numbers of frames (at least `least_frames`) and of objects that all these videos fit in."""
+    targets = [target for own in videos for target in own if target is not None]
+    frames = max(len(own) for own in videos)
+    objects = max(int(target.object_ids.max()) for target in targets)
+    length = max(bucket(frames, FRAME_BUCKETS), least_frames)
+    return length, bucket(objects, OBJECT_BUCKETS)
+
+
+def pad_warm_up(
+    features: list[PyTree],
+    targets: Sequence[FrameTarget | None],
+    size: tuple[int, int],
+    length: int,
+    objects: int,
+) -> WarmUp:
+    """Stack a video's features and targets [H, W] = `size`, padded with frames that have none."""
+    T = len(targets)
+    shape = (length, *size)
+    labels = np.full(shape, IGNORE, np.uint8)
+    ids = np.zeros(shape, np.uint8 if objects <= 255 else np.int32)
+    for t, made in enumerate(targets):
+        if made is not None:
+            labels[t], ids[t] = made.label, made.object_ids
+    has_target = np.array([t < T and targets[t] is not None for t in range(length)])
+    padded = [*features, *features[-1:] * (length - T)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *padded)
+    return WarmUp(stacked, jnp.asarray(labels), jnp.asarray(ids), jnp.asarray(has_target))
+
+
+def bucket(n: int, sizes: Sequence[int]) -> int:
+    """The smallest of `sizes` that holds n; beyond the last, the next multiple of it."""
+    for size in sizes:
+        if n <= size:
+            return size
+    return -(-n // sizes[-1]) * sizes[-1]

@@ -1,1 +1,0 @@
-"""The student: Mix Transformer, SegFormer decoder and temporal fusion module."""

@@ -1,0 +1,43 @@
+"""What is kept of a finished video."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ditta_jax.metrics.scores import Scores
+
+
+class VideoRecord(NamedTuple):
+    """A finished video.
+
+    Attributes:
+        name: the video's name.
+        size: (H, W), pixels.
+        frames: T.
+        warmup: T_w, frames adapted on.
+        scored: frames scored.
+        seconds: wall-clock time per stage.
+        scores: per method, the sums its scores follow from.
+        details: whatever else is worth keeping (objects, prompts, teacher), as JSON values.
+    """
+
+    name: str
+    size: tuple[int, int]
+    frames: int
+    warmup: int
+    scored: int
+    seconds: dict[str, float]
+    scores: dict[str, Scores]
+    details: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values; `from_json` gives back the same bits."""
+        scores = {method: sums.to_json() for method, sums in self.scores.items()}
+        return self._asdict() | {"scores": scores}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> "VideoRecord":
+        """The inverse of `to_json`; other keys are left alone."""
+        values = {field: content[field] for field in VideoRecord._fields}
+        values["size"] = tuple(values["size"])
+        values["scores"] = {m: Scores.from_json(sums) for m, sums in values["scores"].items()}
+        return VideoRecord(**values)

@@ -1,0 +1,1 @@
+"""Students: architectures, their shared parts, and their checkpoints."""

@@ -1,0 +1,145 @@
+"""Students on disk: an Orbax folder with the weights, and `student.json` that says what they are.
+
+<checkpoint>/student.json    format, architecture, class names, palette, where it came from
+<checkpoint>/weights/…       Orbax (OCDBT)
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from ditta_jax.errors import UserError
+from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.student import Student, abstract_student, fill
+
+FORMAT = "ditta_jax student 1"
+SHIPPED = Path(__file__).parent
+
+
+class StudentCard(NamedTuple):
+    """What a checkpoint says about its weights.
+
+    Attributes:
+        config: the architecture.
+        classes: C names, in label order.
+        palette: C RGB triples, 0…255.
+        source: where the weights came from: a command, a converted file, a training step.
+    """
+
+    config: StudentConfig
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    source: dict
+
+
+def save(path: str | Path, student: Student, card: StudentCard) -> None:
+    """Write a checkpoint; an old one at `path` is replaced only once the new one is whole."""
+    import orbax.checkpoint as ocp
+
+    path = Path(path).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + f".writing-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    text = {"format": FORMAT, **card._asdict(), "config": dataclasses.asdict(card.config)}
+    fresh.mkdir()
+    (fresh / "student.json").write_text(json.dumps(text, indent=1) + "\n")
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(fresh / "weights", nnx.to_pure_dict(nnx.state(student)))
+    old = path.with_name(path.name + f".old-{os.getpid()}")
+    if path.exists():
+        path.rename(old)
+    fresh.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(path: str | Path) -> tuple[Student, StudentCard]:
+    """Read a checkpoint.
+
+    Args:
+        path: a folder that `save` wrote, or "embedded" for the demo student of the package.
+
+    Raises:
+        UserError: no such folder, another kind of checkpoint, or weights that do not fit.
+    """
+    import orbax.checkpoint as ocp
+
+    path = SHIPPED / "demo" if str(path) == "embedded" else Path(path).absolute()
+    card = read_card(path)
+    student = abstract_student(card.config)
+    # without this Orbax looks for the devices that the weights were saved from
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+        nnx.to_pure_dict(nnx.state(student)),
+    )
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            # compared before reading: a restore that fails leaves tasks behind that complain later
+            _check_shapes(path, checkpointer.metadata(path / "weights").item_metadata.tree, target)
+            weights = checkpointer.restore(path / "weights", target)
+    except (ValueError, KeyError, OSError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{path}: the weights do not fit student.json: {reason}") from error
+    return fill(student, weights), card
+
+
+def _check_shapes(path: Path, found: Any, expected: Any) -> None:
+    """Raise UserError naming the first weight that is missing, left over or of another shape."""
+    shapes = [
+        {
+            jax.tree_util.keystr(key, simple=True, separator="/"): tuple(leaf.shape)
+            for key, leaf in jax.tree.leaves_with_path(tree)
+        }
+        for tree in (found, expected)
+    ]
+    for name in sorted(set(shapes[0]) | set(shapes[1])):
+        have, want = (s.get(name, "missing") for s in shapes)
+        if have != want:
+            raise UserError(
+                f"{path}: the weights do not fit student.json: {name} is {have}, expected {want}"
+            )
+
+
+def read_card(path: Path) -> StudentCard:
+    """The `student.json` of a checkpoint folder.
+
+    Raises:
+        UserError: missing folder, or not a student of this program.
+    """
+    file = path / "student.json"
+    if not path.is_dir():
+        raise UserError(
+            f"{path}: no such checkpoint folder; train one with python -m ditta_jax.pretrain, "
+            "or convert one with python -m ditta_jax.convert"
+        )
+    try:
+        text = json.loads(file.read_text())
+        if text["format"] != FORMAT:
+            raise KeyError("format")
+        sizes: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in text["config"].items()
+        }
+        palette = tuple(tuple(color) for color in text["palette"])
+        config = StudentConfig(**sizes)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file}: not a checkpoint of this program; python -m ditta_jax.convert reads others"
+        ) from error
+    return StudentCard(config, tuple(text["classes"]), palette, text["source"])
+
+
+def fingerprint(student: Student) -> str:
+    """SHA-256 of all weights: what results depend on, wherever the checkpoint lies."""
+    digest = hashlib.sha256(repr(student.config).encode())
+    for path, variable in sorted(nnx.to_flat_state(nnx.state(student))):
+        digest.update("/".join(map(str, path)).encode())
+        digest.update(np.ascontiguousarray(variable.get_value()).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Other programs' weight files, and where each of their weights goes."""

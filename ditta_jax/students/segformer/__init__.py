@@ -1,0 +1,1 @@
+"""SegFormer: Mix Transformer encoder and all-MLP decoder."""

@@ -1,0 +1,1 @@
+"""The exchange with the teacher's process; imports no framework."""

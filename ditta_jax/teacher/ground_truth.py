@@ -1,0 +1,60 @@
+"""The ground truth in the teacher's place: what perfect masks would give.
+
+`teacher.config = "ground-truth"` (labelled videos only). An object is a connected region of one
+class, followed from frame to frame by overlap. The student still votes on what it is (Eq. 4).
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from ditta_jax.algorithm.losses import IGNORE
+from ditta_jax.data.video import Video
+from ditta_jax.errors import UserError
+from ditta_jax.teacher import mask_rle
+from ditta_jax.teacher.records import Masklets, Request
+
+NAME = "ground-truth"
+SMALLEST = 16  # pixels; specks are no objects
+
+
+def ground_truth_masklets(video: Video, request: Request) -> Masklets:
+    """Regions of the warm-up frames' ground truth as tracked objects without names.
+
+    Raises:
+        UserError: the video has no labels.
+    """
+    if video.labels is None:
+        raise UserError(f"{video.name}: teacher.config {NAME!r} needs labels, and it has none")
+    frames = []
+    previous: dict[int, tuple[int, Bool[np.ndarray, "H W"]]] = {}
+    objects = 0
+    for t in range(len(request.frames)):
+        current = {}
+        for class_id, region in regions(video.labels[t]):
+            followed = _most_overlapping(class_id, region, previous)
+            if followed is None or followed in current:
+                followed = objects = objects + 1
+            current[followed] = (class_id, region)
+        frames.append(tuple((i, mask_rle.encode(region)) for i, (_, region) in current.items()))
+        previous = current
+    ids = tuple(range(1, objects + 1))
+    return Masklets(video.size, ids, tuple(frames), request.pixels_per_class(), {"teacher": NAME})
+
+
+def regions(label: UInt8[np.ndarray, "H W"]) -> list[tuple[int, Bool[np.ndarray, "H W"]]]:
+    """Class and mask of every connected region, the largest of each class first."""
+    found = []
+    for class_id in np.unique(label[label != IGNORE]):
+        count, parts = cv2.connectedComponents((label == class_id).astype(np.uint8))
+        masks = [parts == part for part in range(1, count)]
+        masks = [mask for mask in masks if mask.sum() >= SMALLEST]
+        found += [(int(class_id), mask) for mask in sorted(masks, key=np.sum, reverse=True)]
+    return found
+
+
+def _most_overlapping(class_id, region, previous) -> int | None:
+    """The object of the same class whose last mask shares most pixels with the region."""
+    shared = {i: int((region & mask).sum()) for i, (c, mask) in previous.items() if c == class_id}
+    best = max(shared, key=lambda i: shared[i], default=None)
+    return best if best is not None and shared[best] > 0 else None

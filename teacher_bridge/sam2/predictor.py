@@ -1,0 +1,196 @@
+"""SAM 2 as a `Tracker`: building it from configuration and weights, and driving it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from ditta_jax.errors import UserError
+from ditta_jax.teacher.cache import Entry
+from ditta_jax.teacher.identity import EMBEDDED, embedded_weights, own_config
+from teacher_bridge.sam2.tracker import FrameMasks
+
+if TYPE_CHECKING:
+    import torch
+
+    from teacher_bridge.sam2.video_predictor import VideoPredictor
+
+_TARGET = "++model._target_=teacher_bridge.sam2.video_predictor.VideoPredictor"
+
+
+def build_predictor(config: str, checkpoint: str = "", device: str = "auto") -> VideoPredictor:
+    """Builds SAM 2's video predictor with SAM 2's default post-processing.
+
+    Args:
+      config: `embedded`, a configuration of the `sam2` package, or a YAML file.
+      checkpoint: `.pt` (as released: a state dict under `model`) or `.safetensors`; empty for the
+        weights that ship with `embedded`.
+      device: a torch device; `auto` takes a CUDA GPU if there is one.
+
+    Raises:
+      UserError: a package, a file or the device is missing, or weights and configuration differ.
+    """
+    _require_packages()
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+    from sam2.build_sam import build_sam2_video_predictor
+    from yaml import YAMLError  # type: ignore[import-untyped]
+
+    path = Path(str(files("teacher_bridge"))) / "nano" / "sam2_nano.yaml"
+    own = path if config == EMBEDDED else own_config(config)
+    weights = Path(checkpoint).expanduser() if checkpoint else embedded_weights()
+    state = read_weights(weights)
+    target = resolve_device(device)
+    try:
+        # Two slashes: Hydra takes what follows as an absolute path.
+        name = config if own is None else f"//{own}"
+        predictor = build_sam2_video_predictor(
+            name, None, device=target, hydra_overrides_extra=[_TARGET]
+        )
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, TypeError) as error:
+        raise UserError(f"teacher.config: {config}: not usable ({_first_line(error)})") from None
+    try:
+        predictor.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()[:200]
+        raise UserError(f"{weights}: these weights are not of {config} ({reason})") from None
+    return predictor
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Reads a state dict, floating tensors as float32. UserError if that is not what it is."""
+    import torch
+
+    if not path.is_file():
+        raise UserError(f"teacher.checkpoint: {path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("model", state)
+        return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    except Exception as error:  # unpickling and safetensors fail in many ways, at length
+        raise UserError(
+            f"teacher.checkpoint: {path}: not a whole file of PyTorch or safetensors weights"
+            f" ({type(error).__name__})"
+        ) from None
+
+
+def resolve_device(device: str) -> torch.device:
+    """Returns the torch device; UserError if this machine has none such."""
+    import torch
+
+    name = device
+    if device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"teacher.device: {device!r} cannot be used here ({_first_line(error)}); try 'cpu'"
+        ) from None
+
+
+class Sam2Tracker:
+    """A `Tracker` on one entry's frames.
+
+    Prompts are kept until their result is asked for, so the last ones of the backward pass, whose
+    result nobody needs, cost nothing.
+    """
+
+    def __init__(
+        self,
+        predictor: VideoPredictor,
+        entry: Entry,
+        dtype: str = "float32",
+        mask_threshold: float = 0.0,
+    ) -> None:
+        """Takes a predictor, the frames, "float32" or "bfloat16" (mixed precision), a logit."""
+        from teacher_bridge.sam2.frames import EntryFrames
+
+        self._predictor = predictor
+        self._dtype = dtype
+        self._mask_threshold = mask_threshold
+        # Calls of the predictor, none of this object: it is to be freed with its last reference.
+        self._pending: list[Callable[[], object]] = []
+        self._walk: Iterator[tuple[int, list[int], torch.Tensor]] | None = None
+        frames = EntryFrames(
+            entry.frame_files,
+            entry.frame_digests,
+            entry.request.size,
+            predictor.image_size,
+            predictor.device,
+        )
+        with mixed_precision(self._predictor.device, self._dtype):
+            self._state = predictor.start(frames)
+
+    def reset(self) -> None:
+        """Forgets all objects, not the frames' features."""
+        self._walk = None
+        self._pending = [partial(self._predictor.reset_state, self._state)]
+
+    def click(self, frame: int, object_id: int, y: int, x: int) -> None:
+        """Adds an object by a positive click."""
+        add = self._predictor.add_new_points_or_box
+        points, labels = [[float(x), float(y)]], [1]
+        self._add(partial(add, self._state, frame, object_id, points=points, labels=labels))
+
+    def mask(self, frame: int, object_id: int, mask: Bool[np.ndarray, "H W"]) -> None:
+        """Adds an object by its mask."""
+        import torch
+
+        given = torch.from_numpy(mask.copy())
+        self._add(partial(self._predictor.add_new_mask, self._state, frame, object_id, given))
+
+    def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
+        """Returns the masks on a frame (logits above the threshold), tracked from the last one."""
+        with mixed_precision(self._predictor.device, self._dtype):
+            for action in self._pending:
+                action()
+            self._pending = []
+            if self._walk is None:
+                self._walk = self._predictor.walk(self._state, frame, reverse)
+            found, ids, logits = next(self._walk)
+        if found != frame:
+            raise ValueError(f"frame {frame} asked for, {found} is next")
+        return FrameMasks(tuple(ids), (logits[:, 0] > self._mask_threshold).cpu().numpy())
+
+    def _add(self, prompt: Callable[[], object]) -> None:
+        self._walk = None
+        self._pending.append(prompt)
+
+
+def mixed_precision(device: torch.device, dtype: str) -> AbstractContextManager[Any]:
+    """Returns the context in which a predictor is to be called for this dtype."""
+    import torch
+
+    if dtype == "bfloat16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def _require_packages() -> None:
+    for package in ("torch", "sam2"):
+        try:
+            __import__(package)
+        except ImportError as error:
+            raise UserError(
+                f"the teacher needs the package {package!r}, which cannot be imported ({error});"
+                " install it with: pip install 'ditta-jax[teacher]'"
+            ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""Where the teacher is prompted, and the tracks that follow."""

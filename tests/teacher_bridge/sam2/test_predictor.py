@@ -1,0 +1,74 @@
+import pytest
+
+from ditta_jax.errors import UserError
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("sam2")
+
+from teacher_bridge.sam2.predictor import build_predictor, read_weights, resolve_device  # noqa: E402
+from teacher_bridge.sam2.video_predictor import VideoPredictor  # noqa: E402
+
+
+def test_weights_of_released_form_and_safetensors_are_read_in_single_precision(tmp_path):
+    from safetensors.torch import save_file
+
+    state = {"a": torch.arange(3, dtype=torch.float16), "b": torch.tensor([1, 2])}
+    torch.save({"model": state}, tmp_path / "a.pt")
+    torch.save(state, tmp_path / "b.pt")
+    save_file(state, tmp_path / "c.safetensors")
+    for name in ("a.pt", "b.pt", "c.safetensors"):
+        read = read_weights(tmp_path / name)
+        assert read["a"].dtype == torch.float32 and read["b"].dtype == torch.int64
+        assert read["a"].tolist() == [0, 1, 2]
+
+
+def test_unusable_weights_are_named(tmp_path, nano_weights):
+    cut = tmp_path / f"cut{nano_weights.suffix}"
+    cut.write_bytes(nano_weights.read_bytes()[:10_000])
+    with pytest.raises(UserError, match="cut.*not a whole file"):
+        read_weights(cut)
+    with pytest.raises(UserError, match="nowhere.pt: no such file"):
+        read_weights(tmp_path / "nowhere.pt")
+    other = tmp_path / "other.pt"
+    torch.save({"model": {"a": torch.zeros(1)}}, other)
+    with pytest.raises(UserError, match="other.pt: these weights are not of embedded"):
+        build_predictor("embedded", str(other), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("model: [", "not usable"), ("model:\n  _target_: nowhere.Class\n", "not usable")],
+)
+def test_unusable_configurations_are_named(tmp_path, nano_weights, text, message):
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=f"own.yaml: {message}"):
+        build_predictor(str(path), str(nano_weights), "cpu")
+
+
+def test_a_configuration_that_the_package_lacks_is_named(nano_weights):
+    with pytest.raises(UserError, match="configs/sam2.1/none.yaml: not usable"):
+        build_predictor("configs/sam2.1/none.yaml", str(nano_weights), "cpu")
+
+
+def test_configurations_of_the_package_are_found(tmp_path, nano_weights):
+    # The weights are another model's: that they are the complaint shows that this one was built.
+    with pytest.raises(UserError, match="not of configs/sam2.1/sam2.1_hiera_t.yaml"):
+        build_predictor("configs/sam2.1/sam2.1_hiera_t.yaml", str(nano_weights), "cpu")
+
+
+def test_an_own_yaml_file_is_found(tmp_path, nano_weights):
+    from importlib.resources import files
+
+    source = files("teacher_bridge") / "nano" / "sam2_nano.yaml"
+    own = tmp_path / "own.yaml"
+    own.write_text(source.read_text())
+    predictor = build_predictor(str(own), str(nano_weights), "cpu")
+    assert isinstance(predictor, VideoPredictor) and not predictor.training
+
+
+def test_devices():
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type in ("cpu", "cuda")
+    with pytest.raises(UserError, match="teacher.device: 'abacus'"):
+        resolve_device("abacus")
