@@ -42,7 +42,7 @@ def main() -> None:
 
     from ditta_jax.algorithm import precision
 
-    with precision.policy(config):
+    with precision.policy(**config.precision):
         adapt_videos(config)
 
 
@@ -285,7 +285,7 @@ def teacher_answer(work: Work, video, entry: Path):
     from ditta_jax.teacher.process import teacher_identity
 
     if work.config.teacher.config == ground_truth.NAME:
-        return ground_truth.ground_truth_masklets(video, read_entry(entry).request)
+        return ground_truth.ground_truth_masklets(video.labels, read_entry(entry).request)
     masklets = read_masklets(entry, teacher_key(teacher_identity(work.config.teacher)))
     if masklets is None:
         raise UserError(f"{entry}: its masklets cannot be used; run the same command again")

@@ -24,10 +24,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ml_collections import ConfigDict
 
 from ditta_jax.algorithm import precision
-from ditta_jax.algorithm.losses import IGNORE
 from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
 from ditta_jax.files import write_atomically
+from ditta_jax.labels import IGNORE
 from ditta_jax.students import checkpoint
 from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.resize import bilinear
@@ -157,7 +157,7 @@ def main() -> None:
         raise UserError("data: no labelled stills to train on")
     folder = Path(config.output) / config.name
     folder.mkdir(parents=True, exist_ok=True)
-    with precision.policy(config):
+    with precision.policy(**config.precision):
         student, step = fit(config, source, len(classes), folder)
     source_note = {
         "command": "python -m ditta_jax.pretrain",

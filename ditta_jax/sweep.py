@@ -42,7 +42,7 @@ def main() -> None:
 
     from ditta_jax.algorithm import precision
 
-    with precision.policy(config):
+    with precision.policy(**config.precision):
         sweep(config, grid)
 
 

@@ -15,6 +15,7 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+pytest_plugins = ["tests.robustness"]
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -211,7 +211,7 @@ def double(base, tmp_path):
     """Settings in double precision: in single, last bits decide labels of this student."""
     config = settings(base, tmp_path)
     config.precision.compute = "float64"
-    with precision.policy(config):
+    with precision.policy(**config.precision):
         yield config
 
 

@@ -40,7 +40,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture
 def double(config):
-    with precision.policy(config):
+    with precision.policy(**config.precision):
         yield
 
 

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
 from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_blocks, sum_over_rows
-
-IGNORE = 255
+from ditta_jax.labels import IGNORE
 
 
 def cross_entropy(

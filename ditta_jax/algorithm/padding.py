@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ditta_jax.algorithm.adaptation import WarmUp
-from ditta_jax.algorithm.losses import IGNORE
 from ditta_jax.algorithm.targets import FrameTarget
+from ditta_jax.labels import IGNORE
 
 FRAME_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 OBJECT_BUCKETS = (16, 32, 64, 128, 255)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
-from ml_collections import ConfigDict
 
 from ditta_jax.errors import UserError
 
@@ -18,24 +17,23 @@ MATMUL = ("default", "high", "highest")
 
 
 @contextlib.contextmanager
-def policy(config: ConfigDict) -> Iterator[None]:
-    """Run the body under `config.precision`.
+def policy(compute: str = "float32", matmul: str = "highest") -> Iterator[None]:
+    """Run the body under a precision.
 
-    `compute`: dtype of activations. `matmul`: precision of float32 products on accelerators whose
-    fast path has fewer bits ("highest" for parity; CPUs always compute in full).
+    Args:
+        compute: dtype of activations, one of `COMPUTE`.
+        matmul: precision of float32 products on accelerators whose fast path has fewer bits
+            ("highest" for parity; CPUs always compute in full).
 
     Raises:
         UserError: an unknown value.
     """
-    for key, known in (("compute", COMPUTE), ("matmul", MATMUL)):
-        if config.precision[key] not in known:
-            raise UserError(
-                f"precision.{key} must be one of {', '.join(known)}, not {config.precision[key]!r}"
-            )
-    wide = config.precision.compute == "float64"
+    for key, value, known in (("compute", compute, COMPUTE), ("matmul", matmul, MATMUL)):
+        if value not in known:
+            raise UserError(f"precision.{key} must be one of {', '.join(known)}, not {value!r}")
     with (
-        jax.enable_x64(True) if wide else contextlib.nullcontext(),
-        jax.default_matmul_precision(config.precision.matmul),
+        jax.enable_x64(True) if compute == "float64" else contextlib.nullcontext(),
+        jax.default_matmul_precision(matmul),
     ):
         yield
 

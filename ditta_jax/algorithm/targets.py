@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-IGNORE = 255
+from ditta_jax.labels import IGNORE
 
 
 class MaskSource(Protocol):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from ditta_jax.data.images import IGNORE
 from ditta_jax.data.prefetch import ahead
 from ditta_jax.data.preprocess import normalise
+from ditta_jax.labels import IGNORE
 
 SCALES = (0.5, 2.0)
 MAX_SHARE = 0.75  # of one class in a crop's labelled pixels

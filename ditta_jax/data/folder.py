@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ditta_jax.data.images import IGNORE, decode_frame, decode_mask
+from ditta_jax.data.images import decode_frame, decode_mask
 from ditta_jax.data.video import FrameSequence, LabelSequence, Video, check_index
 from ditta_jax.errors import UserError
+from ditta_jax.labels import IGNORE
 
 FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 CONVENTIONS = ("plain", "vspw")

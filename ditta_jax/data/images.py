@@ -13,7 +13,6 @@ import numpy as np
 
 from ditta_jax.errors import UserError
 
-IGNORE = 255
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 

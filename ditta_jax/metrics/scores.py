@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-IGNORE = 255
+from ditta_jax.labels import IGNORE
+
 WINDOWS = (8, 16)
 
 

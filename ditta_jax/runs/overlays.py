@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from ditta_jax.files import write_atomically
+from ditta_jax.labels import IGNORE
 
-IGNORE = 255
 _PANEL_WIDTH = 480  # larger frames are scaled down to it: four panels fit a screen
 _TEXT = 14
 _MARGIN = 6

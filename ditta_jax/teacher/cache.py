@@ -20,14 +20,14 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ditta_jax.errors import UserError
 from ditta_jax.files import seal, unseal, write_atomically
 from ditta_jax.teacher import mask_rle
-from ditta_jax.teacher.frame_files import FrameFile, describe_frames, place_frames
+from ditta_jax.teacher.frame_files import FrameFile, Frames, describe_frames, place_frames
 from ditta_jax.teacher.records import ClassPeak, Masklets, Request, class_peaks
 
 __all__ = [
@@ -48,14 +48,6 @@ __all__ = [
 _log = logging.getLogger(__name__)
 _REQUEST_FORMAT, _MASKLETS_FORMAT, _VERSION = "ditta request", "ditta masklets", 1
 _KEY_IN_NAME = 16  # hexadecimal digits of a key that file and folder names carry
-
-
-class Frames(Protocol):
-    """What `write_request` needs of a `ditta_jax.data.video.FrameSequence`."""
-
-    def __len__(self) -> int: ...  # noqa: D105
-    def file(self, index: int) -> Path | None: ...  # noqa: D102
-    def encoded(self, index: int) -> bytes: ...  # noqa: D102
 
 
 class Entry(NamedTuple):

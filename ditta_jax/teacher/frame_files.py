@@ -6,14 +6,19 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from ditta_jax.files import write_atomically
 
-if TYPE_CHECKING:
-    from ditta_jax.teacher.cache import Frames
-
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}
+
+
+class Frames(Protocol):
+    """The frames of a video as encoded pictures: what a request is made of."""
+
+    def __len__(self) -> int: ...  # noqa: D105
+    def file(self, index: int) -> Path | None: ...  # noqa: D102
+    def encoded(self, index: int) -> bytes: ...  # noqa: D102
 
 
 class FrameFile(NamedTuple):

@@ -4,13 +4,14 @@
 class, followed from frame to frame by overlap. The student still votes on what it is (Eq. 4).
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from ditta_jax.algorithm.losses import IGNORE
-from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
+from ditta_jax.labels import IGNORE
 from ditta_jax.teacher import mask_rle
 from ditta_jax.teacher.records import Masklets, Request
 
@@ -18,20 +19,26 @@ NAME = "ground-truth"
 SMALLEST = 16  # pixels; specks are no objects
 
 
-def ground_truth_masklets(video: Video, request: Request) -> Masklets:
+def ground_truth_masklets(
+    labels: Sequence[UInt8[np.ndarray, "H W"]] | None, request: Request
+) -> Masklets:
     """Regions of the warm-up frames' ground truth as tracked objects without names.
+
+    Args:
+        labels: of the video, class indices, 255 ignored; None where it has none.
+        request: what a teacher would be asked.
 
     Raises:
         UserError: the video has no labels.
     """
-    if video.labels is None:
-        raise UserError(f"{video.name}: teacher.config {NAME!r} needs labels, and it has none")
+    if labels is None:
+        raise UserError(f"{request.video}: teacher.config {NAME!r} needs labels, and it has none")
     frames = []
     previous: dict[int, tuple[int, Bool[np.ndarray, "H W"]]] = {}
     objects = 0
     for t in range(len(request.frames)):
         current = {}
-        for class_id, region in regions(video.labels[t]):
+        for class_id, region in regions(labels[t]):
             followed = _most_overlapping(class_id, region, previous)
             if followed is None or followed in current:
                 followed = objects = objects + 1
@@ -39,7 +46,7 @@ def ground_truth_masklets(video: Video, request: Request) -> Masklets:
         frames.append(tuple((i, mask_rle.encode(region)) for i, (_, region) in current.items()))
         previous = current
     ids = tuple(range(1, objects + 1))
-    return Masklets(video.size, ids, tuple(frames), request.pixels_per_class(), {"teacher": NAME})
+    return Masklets(request.size, ids, tuple(frames), request.pixels_per_class(), {"teacher": NAME})
 
 
 def regions(label: UInt8[np.ndarray, "H W"]) -> list[tuple[int, Bool[np.ndarray, "H W"]]]:

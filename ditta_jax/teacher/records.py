@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
+from ditta_jax.labels import IGNORE
 from ditta_jax.teacher import mask_rle
-
-_IGNORE = 255
 
 
 class ClassPeak(NamedTuple):
@@ -97,7 +96,7 @@ def class_peaks(
     if not np.isfinite(flat_reliability).all():
         raise ValueError("reliability is not finite")
     peaks = []
-    for class_id in np.flatnonzero(np.bincount(flat_label, minlength=_IGNORE + 1)[:_IGNORE]):
+    for class_id in np.flatnonzero(np.bincount(flat_label, minlength=IGNORE + 1)[:IGNORE]):
         pixels = np.flatnonzero(flat_label == class_id)
         peak = pixels[np.argmax(flat_reliability[pixels])]  # argmax: the first among equals
         y, x = divmod(int(peak), label.shape[1])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ditta_jax.algorithm import full_resolution
-from ditta_jax.algorithm.losses import IGNORE, cross_entropy, entropy, momentum_reliability
+from ditta_jax.algorithm.losses import cross_entropy, entropy, momentum_reliability
+from ditta_jax.labels import IGNORE
 from ditta_jax.students.resize_matrices import chain
 
 h, w, C = 4, 5, 3

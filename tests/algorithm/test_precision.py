@@ -3,27 +3,20 @@ import jax.numpy as jnp
 import pytest
 
 from ditta_jax.algorithm import precision
-from ditta_jax.configuration import default_config
 from ditta_jax.errors import UserError
 
 
-def config(**values):
-    changed = default_config()
-    changed.precision.update(values)
-    return changed
-
-
 def test_double_precision_lasts_as_long_as_the_policy():
-    with precision.policy(config(compute="float64")):
+    with precision.policy(compute="float64"):
         assert jnp.zeros(1, "float64").dtype == jnp.float64
     assert not jax.config.jax_enable_x64
-    with precision.policy(config(compute="bfloat16", matmul="default")):
+    with precision.policy(compute="bfloat16", matmul="default"):
         assert not jax.config.jax_enable_x64
 
 
 def test_matrix_products_have_the_precision_asked_for():
     for name in precision.MATMUL:
-        with precision.policy(config(matmul=name)):
+        with precision.policy(matmul=name):
             text = str(jax.make_jaxpr(jnp.dot)(jnp.ones((2, 2)), jnp.ones((2, 2))))
             assert ("HIGHEST" in text) == (name == "highest")
 
@@ -32,7 +25,7 @@ def test_matrix_products_have_the_precision_asked_for():
 def test_unknown_values_are_refused(key, value):
     with (
         pytest.raises(UserError, match=f"precision.{key} must be one of .*not '{value}'"),
-        precision.policy(config(**{key: value})),
+        precision.policy(**{key: value}),
     ):
         pass
 

@@ -49,7 +49,7 @@ def run_golden(golden: Golden, dtype: str) -> GoldenRun:
     encoded = [golden.arrays[f"frame/{t:05d}"].tobytes() for t in range(count)]
     frames = EncodedFrames(encoded, [f"{t:05d}" for t in range(count)], golden.size, "golden")
     video = Video("golden", golden.size, frames, None)
-    with precision.policy(config):
+    with precision.policy(**config.precision):
         sizes = StudentConfig(**golden.architecture)
         student = weight_layout.load(RELEASED, sizes, golden.weights("init"), "golden").student
         model = stages.take_apart(student, dtype)

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ditta_jax.benchmark.torch_rivals.direct_decoder import bilinear
+from ditta_jax.labels import IGNORE
 
-IGNORE = 255
 Prototypes = dict[int, Tensor]
 
 

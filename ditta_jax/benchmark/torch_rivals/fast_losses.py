@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ditta_jax.benchmark.torch_rivals.direct_losses import IGNORE
+from ditta_jax.labels import IGNORE
 from ditta_jax.students.resize_matrices import chain
 
 BLOCK_ROWS = 32  # of [C, rows, W]

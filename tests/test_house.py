@@ -1,0 +1,149 @@
+"""The rules of the house: which part of the package may import which; every arrow points down."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+COMMANDS = {
+    "adapt",
+    "benchmark",
+    "check",
+    "compare",
+    "convert",
+    "pretrain",
+    "report",
+    "sweep",
+    "__main__",
+}
+
+# What each part may import. Commands come last: nothing imports them.
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "labels": set(),
+    "configuration": {"errors", "files"},
+    "metrics": {"errors", "files", "labels"},
+    "data": {"errors", "files", "labels"},
+    "students": {"errors", "files", "labels"},
+    "teacher": {"errors", "files", "labels"},
+    "algorithm": {"errors", "files", "labels", "students"},
+    "methods": {"errors", "files", "labels", "students", "algorithm", "metrics"},
+    "runs": {
+        *("errors", "files", "labels", "configuration", "metrics", "data"),
+        *("students", "teacher", "algorithm", "methods"),
+    },
+}
+EVERYTHING = set(MAY_IMPORT)
+# The Python API is written beside the commands and imported by none.
+API = {"__init__"}
+
+# Families of students, and what turns other programs' weights into them: known to `students` only.
+FAMILY = ("students.segformer", "students.layouts")
+
+# Arrows that still run the wrong way; a mended one must leave this list, and none may join it.
+MENDING = {("sweep", "adapt")}
+MENDING_FAMILY = {
+    ("algorithm.adaptation", "students.segformer.decoder"),
+    ("pretrain", "students.segformer.decoder"),
+}
+
+
+def module_name(path):
+    parts = path.relative_to(REPOSITORY / "ditta_jax").with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+def modules():
+    return {module_name(path): path for path in sorted((REPOSITORY / "ditta_jax").rglob("*.py"))}
+
+
+def imported(path, known):
+    """Modules of the package that a file names in imports, wherever they stand; typing included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; name the package"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [
+                name if name.removeprefix("ditta_jax.") in known else node.module for name in inner
+            ]
+        else:
+            continue
+        names |= {
+            name.removeprefix("ditta_jax.") for name in found if name.startswith("ditta_jax.")
+        }
+    return names
+
+
+def arrows():
+    known = modules()
+    return {(a, b) for a, path in known.items() for b in imported(path, known)}
+
+
+def part(module):
+    return module.partition(".")[0]
+
+
+def is_arrow_up(a, b):
+    from_, to = part(a), part(b)
+    if from_ == to:
+        return False
+    if from_ in API:
+        return to in COMMANDS
+    if from_ in COMMANDS:
+        return to not in EVERYTHING
+    return to not in MAY_IMPORT[from_]
+
+
+def test_every_part_has_a_rule():
+    known = {part(module) for module in modules()}
+    assert known <= EVERYTHING | COMMANDS | API
+
+
+def test_arrows_point_down():
+    up = {(a, b) for a, b in arrows() if is_arrow_up(a, b)}
+    assert up == MENDING
+
+
+def test_nothing_but_students_knows_a_family():
+    knows = {
+        (a, b)
+        for a, b in arrows()
+        if b.startswith(FAMILY) and part(a) not in {"students", "benchmark", "convert"}
+    }
+    assert knows == MENDING_FAMILY
+
+
+def test_no_circle_not_even_by_typing():
+    below = {}
+    for a, b in arrows():
+        below.setdefault(a, set()).add(b)
+    done, path = set(), []
+
+    def walk(module):
+        if module in path:
+            pytest.fail(" -> ".join([*path[path.index(module) :], module]))
+        if module not in done:
+            path.append(module)
+            for other in sorted(below.get(module, ())):
+                walk(other)
+            path.pop()
+            done.add(module)
+
+    for module in sorted(below):
+        walk(module)
+
+
+def test_only_the_border_sees_a_configuration():
+    border = COMMANDS | {"configuration", "runs", "data"}
+    for name, path in modules().items():
+        if part(name) not in border:
+            assert "ConfigDict" not in path.read_text(), f"{name} knows ConfigDict"
+
+
+def test_few_modules_lie_at_the_top():
+    assert len(list((REPOSITORY / "ditta_jax").glob("*.py"))) <= 14
