@@ -18,6 +18,7 @@ from ditta_jax.algorithm import contrast
 from ditta_jax.algorithm.contrast import Prototypes
 from ditta_jax.algorithm.losses import cross_entropy, momentum_reliability
 from ditta_jax.algorithm.optimiser import AdamState, Hyperparameters, adamw, averaged, no_moments
+from ditta_jax.algorithm.platform import platform
 from ditta_jax.algorithm.video_mesh import AXIS
 from ditta_jax.students.parts import Network, join_student
 from ditta_jax.students.segformer.decoder import channel_dropout, clip_statistics, remember
@@ -207,7 +208,7 @@ def map_settings(f: Callable, settings: PyTree) -> PyTree:
 
     A CPU is busy with one setting, and its caches hold the blocks of one.
     """
-    if jax.default_backend() == "cpu":
+    if platform() == "cpu":
         return jax.lax.map(f, settings)
     return jax.vmap(f)(settings)
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ditta_jax.algorithm.platform import platform
 from ditta_jax.students.resize_matrices import chain
 
 COLUMN_TILE = 128  # columns per banded product: the band of a 4× upsampling is then 34 wide
@@ -42,7 +43,7 @@ class RowBlocks(NamedTuple):
 
 def row_blocks(sizes: tuple[int, ...], width: int, channels: int) -> RowBlocks:
     """Blocks of the row matrix `chain(*sizes)`, sized for maps of `width` × `channels`."""
-    elements = CACHE_ELEMENTS if jax.default_backend() == "cpu" else DEVICE_ELEMENTS
+    elements = CACHE_ELEMENTS if platform() == "cpu" else DEVICE_ELEMENTS
     rows = elements // max(width * channels, 1) // ROWS * ROWS
     return _cut(sizes, max(ROWS, min(sizes[-1], rows)))
 

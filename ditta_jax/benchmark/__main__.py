@@ -4,6 +4,7 @@
     python -m ditta_jax.benchmark --student B5 --rivals torch-eager,jax
     python -m ditta_jax.benchmark --growth --rivals jax    # curves of time and memory
     python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas    # its kernels
+    python -m ditta_jax.benchmark --compile-for v5e,h100    # what their compilers say
     python -m ditta_jax.benchmark --size 96x160 --classes 11 --objects 5    # small, for a look
 
 Each rival runs in a process of its own on the same cores, warm, with its results ready; medians.
@@ -17,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ditta_jax.benchmark import growth, report, rivals
+from ditta_jax.benchmark import compile_for, growth, report, rivals
 from ditta_jax.benchmark.measurement import Task
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.errors import UserError, run
@@ -26,8 +27,10 @@ DEFAULT_RIVALS = ",".join(rivals.RIVALS)
 DIRECT_TIMES = 2  # steps and frames of the direct rival, whose step takes a minute and more
 
 
-def main() -> None:
-    """Reads the command line, measures, reports."""
+def main() -> int | None:
+    """Reads the command line, measures (or compiles), reports."""
+    if any(word.partition("=")[0] == "--compile-for" for word in sys.argv[1:]):
+        return compile_for.main(sys.argv[1:])
     options = parse(sys.argv[1:])
     size = options.size
     task = Task(
@@ -67,6 +70,7 @@ def main() -> None:
         print("\n" + report.curves_table(curves))
     report.write(options.out, size, measurements, differences, curves)
     print(f"\nresults in {options.out}/benchmark.json and benchmark.svg")
+    return None
 
 
 def say(text: str) -> None:

@@ -1,0 +1,102 @@
+"""Programs are compiled for accelerators that are not here, where their compilers are installed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ditta_jax.benchmark import chips, compile_for
+from ditta_jax.benchmark.compiled_cell import Cell, Compiled
+from ditta_jax.benchmark.workload import Size
+from ditta_jax.errors import UserError
+
+SMALL = Size("B0", 64, 96, 5, 3, 2)
+
+
+def options(*words):
+    return compile_for.parse([f"--compile-for={words[0]}", *words[1:]])
+
+
+@pytest.mark.parametrize("name", sorted(chips.CHIPS))
+def test_an_adaptation_compiles_for(name):
+    if not chips.has_compiler(name):
+        pytest.skip(f"no compiler for {name} is installed: pip install 'ditta-jax[compile]'")
+    (result,) = compile_for.compile_apart(Cell(name, "bfloat16", SMALL, programs=("adaptation",)))
+    assert not result.error
+    assert result.seconds > 0 and result.arguments > result.feature_bytes > 0
+    tells_cycles = chips.CHIPS[name].platform == "tpu"
+    assert bool(result.cycles) == tells_cycles and result.unknown_loops == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["v5e,v9"], "--compile-for: there is no 'v9'; these are: v5e"),
+        (["v5e", "--students=B7"], "--students: there is no 'B7'"),
+        (["v5e", "--dtypes=float16"], "--dtypes: there is no 'float16'"),
+        (["v5e", "--programs=stage B"], "--programs: there is no 'stage B'"),
+        (["v5e", "--size=480"], "--size: '480' is not like 480x853"),
+        (["v5e", "--warm-up-frames=0"], "--warm-up-frames must be"),
+    ],
+)
+def test_values_that_do_not_exist_are_refused(words, message, monkeypatch):
+    monkeypatch.setattr(chips, "has_compiler", lambda name: True)
+    with pytest.raises(UserError) as error:
+        options(*words)
+    assert message in str(error.value)
+
+
+def test_a_missing_compiler_is_named_before_any_work(monkeypatch):
+    monkeypatch.setattr(chips, "_installed", lambda package: False)
+    with pytest.raises(UserError, match=r"TPU v5e \(libtpu\) is not installed; pip install"):
+        options("v5e")
+
+
+def test_every_cell_of_the_table_is_asked_for(monkeypatch):
+    monkeypatch.setattr(chips, "has_compiler", lambda name: True)
+    cells = compile_for.cells(options("v5e,h100", "--students=B0,B5"))
+    assert [(c.chip, c.size.student, c.compute) for c in cells[:3]] == [
+        ("v5e", "B0", "float32"),
+        ("v5e", "B0", "bfloat16"),
+        ("v5e", "B5", "float32"),
+    ]
+    assert len(cells) == 8 and cells[0].size.height == 480
+
+
+def test_the_table_says_what_does_not_compile_and_what_cycles_mean():
+    cell = Cell("v5e", "bfloat16", SMALL)
+    good = Compiled("adaptation", "", 2.0, 2**20, 0, 3 * 2**20, 0)
+    good.cycles, good.runs = {"decoder": 30_000_000, "other": 0}, 10
+    rows = [(cell, good), (cell, Compiled("stage D", "no tile sizes"))]
+    lines = compile_for.table(rows).splitlines()
+    assert lines[-2].endswith("| adaptation | yes | 2 | 1 | 3 | 0 | 2.0 |")
+    assert "**no**: no tile sizes" in lines[-1]
+    assert "decoder 2.00 |" in compile_for.parts_table(rows)
+
+
+def test_a_compiler_that_dies_is_a_result(monkeypatch):
+    dead = subprocess.CompletedProcess([], -6, "", "F0000 check failed\n")
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: dead)
+    results = compile_for.compile_apart(Cell("v5e", "bfloat16", SMALL))
+    assert [r.program for r in results] == ["adaptation", "stage A", "stage D"]
+    assert all("killed by signal 6" in r.error for r in results)
+
+
+def test_the_command_fails_where_a_program_does_not_compile(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(chips, "has_compiler", lambda name: True)
+    monkeypatch.setattr(
+        compile_for, "compile_apart", lambda cell: [Compiled("adaptation", "no tile sizes")]
+    )
+    words = ["--compile-for=h100", "--students=B0", "--dtypes=float32", f"--out={tmp_path}"]
+    assert compile_for.main(words) == 1
+    assert "no tile sizes" in capsys.readouterr().out
+    (row,) = json.loads((tmp_path / "compiled.json").read_text())["programs"]
+    assert row["error"] == "no tile sizes" and row["estimated_ms"] is None
+
+
+def test_the_coordinator_needs_no_framework():
+    code = (
+        "import sys; from ditta_jax.benchmark import compile_for; assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
