@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 
 from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
+from ditta_jax.names import fault_of
 
 if TYPE_CHECKING:  # the settings are read before these, and what they import, are loaded
     from ditta_jax.data.sources import Videos
@@ -51,6 +52,8 @@ def check_settings(config: ConfigDict) -> None:
     from ditta_jax.runs import stages
 
     stages.settings(config, (0, 0))
+    if fault := fault_of(config.name):
+        raise UserError(f"name: {config.name!r} cannot name the folder of results: {fault}")
     if not 0 < config.warmup.percent <= 100:
         raise UserError(f"warmup.percent must be in (0, 100], not {config.warmup.percent}")
     if config.parallel.videos < 1:

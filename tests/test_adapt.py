@@ -397,6 +397,10 @@ def test_the_program_ends_with_one_line_and_status_two(tmp_path):
     [
         ("--config.tta.train=everything", "tta.train must be one of decoder"),
         ("--config.warmup.percent=0", "warmup.percent must be in"),
+        ("--config.name=../up", "name: '../up' cannot name the folder of results: it is a path"),
+        ("--config.name=/tmp/x", "it is a path"),
+        ("--config.name=..", "it is a path"),
+        ("--config.name=", "it is empty"),
         ("--config.precision.compute=float8", "precision.compute must be one of"),
         ("--config.parallel.videos=0", "parallel.videos must be 1 or more, not 0"),
     ],

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ditta_jax.errors import UserError
 from ditta_jax.files import write_atomically
+from ditta_jax.names import kept_name
 
 # PNG compression of one 480p frame takes about 10 ms of one core; more threads would take cores
 # from the network without ever being needed.
@@ -57,7 +58,7 @@ class PredictionWriter:
         assert self._pool is not None, "use the writer in a with statement"
         self._raise_errors()
         image = Image.fromarray(np.array(prediction, np.uint8))  # a copy: the caller may go on
-        path = self._folder / f"{frame_name}.png"
+        path = self._folder / kept_name(frame_name, ".png")
         self._free.acquire()
         self._pool.submit(self._write, path, image).add_done_callback(self._done)
 

@@ -11,12 +11,12 @@
 import hashlib
 import json
 import logging
-import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ditta_jax.files import seal, unseal, write_atomically
+from ditta_jax.names import file_name, kept_name
 from ditta_jax.runs import results
 from ditta_jax.runs.predictions import PredictionWriter
 from ditta_jax.runs.video_record import VideoRecord
@@ -87,7 +87,7 @@ class RunFolder:
 
     def overlay_file(self, video: str, frame_name: str) -> Path:
         """Where the overlay of a frame goes."""
-        return self.path / "overlays" / file_name(video) / f"{frame_name}.png"
+        return self.path / "overlays" / file_name(video) / kept_name(frame_name, ".png")
 
     def append_losses(self, video: str, rows: Iterable[Mapping[str, float | None]]) -> None:
         """Add the video's steps to losses.jsonl, in place of those of an earlier, lost attempt.
@@ -117,12 +117,6 @@ class RunFolder:
 
     def _record_key(self, video: str, video_key: str) -> str:
         return _hash([self.key, video, video_key])
-
-
-def file_name(name: str) -> str:
-    """A video's name as one path component: readable, and different names stay different."""
-    quoted = urllib.parse.quote(name, safe=" +,=@()[]{}")
-    return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
 
 
 def _drop_torn_line(path: Path) -> set[str]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ditta_jax.metrics.scores import VideoScores
-from ditta_jax.runs.run_folder import RunFolder, file_name
+from ditta_jax.names import file_name
+from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.runs.video_record import VideoRecord
 
 CLASSES = ("road", "car")
