@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import math
 import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,12 +36,49 @@ def unseal(data: bytes) -> dict[str, Any]:
         raise ValueError("cut off or not a file of this program")
     if hashlib.sha256(data[end:]).hexdigest().encode() != data[len(_HEAD) : end]:
         raise ValueError("checksum does not match: truncated or changed since it was written")
-    try:
-        content = json.loads(data, parse_constant=_refuse_constant)
-    except ValueError as error:
-        raise ValueError(f"not valid JSON ({error})") from None
+    content = parse_json(data)
     del content["checksum"]
     return dict(content)
+
+
+def parse_json(data: bytes) -> Any:
+    """Returns the value of strict JSON bytes; ValueError with the reason for anything else.
+
+    Strict: no key twice, no NaN or Infinity, no number that overflows, no nesting without end.
+    """
+    try:
+        return json.loads(
+            data,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_each_key_once,
+        )
+    except RecursionError:
+        raise ValueError("not valid JSON (nested too deeply)") from None
+    except ValueError as error:
+        raise ValueError(f"not valid JSON ({error})") from None
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """Returns the bytes of a file that a stranger may have put there.
+
+    OSError if it cannot be read; ValueError for a link, a device, a pipe or too large a file,
+    which are not touched.
+    """
+    never_wait = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | never_wait | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise ValueError("it is a link or no file") from None
+        raise
+    with open(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise ValueError("it is no regular file")
+        if state.st_size > most_bytes:
+            raise ValueError(f"it has {state.st_size} bytes, at most {most_bytes} are read")
+        return file.read(most_bytes)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -75,6 +115,22 @@ def _layout(value: Any) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise ValueError(f"the key {key[:50]!r} is there twice")
+        content[key] = value
+    return content
 
 
 def _sync_folder(folder: Path) -> None:

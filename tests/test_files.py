@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ditta_jax.files import seal, unseal, write_atomically
+from ditta_jax.files import parse_json, read_regular, seal, unseal, write_atomically
 
 simple = (
     st.none()
@@ -76,3 +76,41 @@ def test_leftovers_of_killed_runs_are_removed_and_recent_ones_left(tmp_path):
     os.utime(old, (two_hours_ago, two_hours_ago))
     write_atomically(tmp_path / "a.json", b"{}")
     assert not old.exists() and recent.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 200_000, "nested too deeply"),
+        ('{"a":' * 200_000, "nested too deeply"),
+        ('{"a": 1, "b": 2, "a": 3}', "'a' is there twice"),
+        ('{"deep": [{"a": 1, "a": 1}]}', "'a' is there twice"),
+        ("[NaN]", "NaN is not a number"),
+        ("[-Infinity]", "Infinity is not a number"),
+        ("[1e999]", "too large a number"),
+        ("1" * 5000, "digits"),
+        ("[1,]", "not valid JSON"),
+        ("", "not valid JSON"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+    ],
+)
+def test_json_is_strict(text, reason):
+    with pytest.raises(ValueError, match=reason) as caught:
+        parse_json(text if isinstance(text, bytes) else text.encode())
+    assert len(str(caught.value)) < 200
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path):
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_regular(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(ValueError, match="5 bytes, at most 4"):
+        read_regular(tmp_path / "file", 4)
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
+    for name in ("link", "pipe"):
+        with pytest.raises(ValueError, match="link|regular"):
+            read_regular(tmp_path / name, 100)
+    with pytest.raises((ValueError, IsADirectoryError)):
+        read_regular(tmp_path, 100)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "nothing", 100)
