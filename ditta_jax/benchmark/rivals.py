@@ -1,5 +1,6 @@
 """Runs rivals, each in a process of its own, and compares what they report."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -7,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ditta_jax.benchmark.measurement import Measurement, Task
@@ -55,18 +57,31 @@ def run_rival(folder: Path, task: Task) -> Measurement:
 
 
 def _run(command: list[str], variables: dict[str, str], threads: int | None) -> None:
-    def pin() -> None:  # every rival gets the same cores, whatever its thread pool does
-        if threads is not None and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-
     environment = {**os.environ, **variables}
-    done = subprocess.run(
-        command, env=environment, preexec_fn=pin, capture_output=True, text=True, check=False
-    )
+    with _on_cores(threads):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         tail = (done.stderr.strip().splitlines() or ["no output"])[-1]
         died = f"killed by signal {-done.returncode}" if done.returncode < 0 else tail
         raise UserError(f"benchmark: {' '.join(command[2:3])} failed: {died}")
+
+
+@contextlib.contextmanager
+def _on_cores(threads: int | None) -> Iterator[None]:
+    """Start processes on the first cores only, whatever their thread pools do; they inherit it.
+
+    Not by a function that runs in the child before its program: that forks a process that may
+    have JAX's threads.
+    """
+    if threads is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:threads])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def largest_difference(one: Measurement, other: Measurement) -> float:
