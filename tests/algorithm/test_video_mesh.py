@@ -19,6 +19,7 @@ from ditta_jax.students.student import new_student
 STUDENT = StudentConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
 )
+pytestmark = pytest.mark.eight_devices
 SIZE, INPUT = (19, 23), (32, 32)
 COLLECTIVES = (
     "all-reduce",
