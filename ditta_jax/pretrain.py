@@ -29,8 +29,8 @@ from ditta_jax.errors import UserError, run
 from ditta_jax.files import write_atomically
 from ditta_jax.labels import IGNORE
 from ditta_jax.students import checkpoint
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.resize import bilinear
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.segformer.decoder import (
     NormStatistics,
     channel_dropout,
@@ -225,7 +225,7 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
     return _join(graph, state.params, state.norm), int(state.step)
 
 
-def _refuse_another_student(file: Path, sizes: StudentConfig) -> None:
+def _refuse_another_student(file: Path, sizes: SegFormerConfig) -> None:
     """Note the architecture in the folder of a training, or find the same one noted there.
 
     Orbax notices other shapes too, but only in the midst of reading, with a flood of messages.
@@ -242,7 +242,7 @@ def _start(config: ConfigDict, num_classes: int) -> Student:
     train = config.train
     if train.initial_checkpoint:
         return _continue_from(train.initial_checkpoint, num_classes, config.seed)
-    sizes = StudentConfig(
+    sizes = SegFormerConfig(
         num_classes,
         train.channels,
         train.depths,

@@ -17,7 +17,7 @@ from ditta_jax.data.sources import Videos
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.students import checkpoint
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 from ditta_jax.teacher import mask_rle
 from ditta_jax.teacher import process as teacher_process
@@ -53,7 +53,7 @@ def imagined_teacher(cache, settings, entries, on_progress):
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
-    config = StudentConfig(
+    config = SegFormerConfig(
         len(CLASSES), (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=8
     )
     path = tmp_path_factory.mktemp("student") / "tiny"

@@ -11,16 +11,16 @@ from ditta_jax import convert
 from ditta_jax.errors import UserError
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.layouts import (
     huggingface_layout,
     released_layout,
     weight_files,
     weight_layout,
 )
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import abstract_student, new_student
 
-CONFIG = StudentConfig(
+CONFIG = SegFormerConfig(
     num_classes=3,
     channels=(4, 6, 8, 10),
     depths=(1, 2, 1, 1),
@@ -272,7 +272,7 @@ def test_without_torch_the_message_says_so(monkeypatch, tmp_path):
 @pytest.mark.parametrize("size", ["B0", "B5"])
 @pytest.mark.parametrize("layout", [released_layout.RELEASED, huggingface_layout.HUGGINGFACE])
 def test_tables_cover_published_sizes(size, layout):
-    config = StudentConfig.published(size, num_classes=124)
+    config = SegFormerConfig.published(size, num_classes=124)
     table = weight_layout.expand(layout, config)
     paths = {path for path, _ in nnx.to_flat_state(nnx.state(abstract_student(config)))}
     assert {weight.path for weight in table} == paths

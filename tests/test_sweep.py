@@ -11,7 +11,7 @@ from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.errors import UserError
 from ditta_jax.students import checkpoint
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 from ditta_jax.teacher import ground_truth
 
@@ -20,7 +20,7 @@ from ditta_jax.teacher import ground_truth
 def config(tmp_path_factory):
     """A tiny student on one video of the tiny data set, the ground truth as teacher."""
     folder = tmp_path_factory.mktemp("sweep")
-    sizes = StudentConfig(
+    sizes = SegFormerConfig(
         len(CLASSES), (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=8
     )
     card = checkpoint.StudentCard(sizes, CLASSES, PALETTE, {})

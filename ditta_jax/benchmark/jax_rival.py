@@ -14,10 +14,10 @@ from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.benchmark import measurement, workload
 from ditta_jax.benchmark.measurement import Measurement, Task
 from ditta_jax.benchmark.workload import Workload
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.parts import split_student
+from ditta_jax.students.segformer.config import SegFormerConfig
 
 THRESHOLD = 0.8  # τ of Eq. 3
 STEPS_PER_CALL = 5  # a video's steps are one call; these are enough to see what one of them costs
@@ -29,7 +29,7 @@ class Ours:
 
     def __init__(self, work: Workload, compute: str, attention: str):
         """Loads the weights and puts the clip on the device."""
-        config = StudentConfig.published(work.size.student, work.size.classes)
+        config = SegFormerConfig.published(work.size.student, work.size.classes)
         student = weight_layout.load(RELEASED, config, work.weights, "workload").student
         self.network, self.graph, encoder = split_student(student)
         self.encoder = precision.cast(encoder, compute)

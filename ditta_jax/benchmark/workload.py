@@ -85,12 +85,12 @@ def _patches(generator: np.random.Generator, size: Size, values: int) -> np.ndar
 
 def _weights(size: Size) -> dict[str, np.ndarray]:
     """Fresh weights, with logits and projections spread so that the losses say something."""
-    from ditta_jax.students.config import StudentConfig
     from ditta_jax.students.layouts.released_layout import RELEASED
     from ditta_jax.students.layouts.weight_layout import dump
+    from ditta_jax.students.segformer.config import SegFormerConfig
     from ditta_jax.students.student import new_student
 
-    config = StudentConfig.published(size.student, size.classes)
+    config = SegFormerConfig.published(size.student, size.classes)
     weights = dump(RELEASED, new_student(config, size.seed))
     for key, factor in (("linear_pred", 20.0), ("query_layer.2", 4.0), ("proj_feat.4", 10.0)):
         weights[f"decode_head.{key}.weight"] = weights[f"decode_head.{key}.weight"] * factor

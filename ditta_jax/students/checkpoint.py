@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 
 from ditta_jax.errors import UserError
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import Student, abstract_student, fill
 
 FORMAT = "ditta_jax student 1"
@@ -34,7 +34,7 @@ class StudentCard(NamedTuple):
         source: where the weights came from: a command, a converted file, a training step.
     """
 
-    config: StudentConfig
+    config: SegFormerConfig
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     source: dict
@@ -128,7 +128,7 @@ def read_card(path: Path) -> StudentCard:
             k: tuple(v) if isinstance(v, list) else v for k, v in text["config"].items()
         }
         palette = tuple(tuple(color) for color in text["palette"])
-        config = StudentConfig(**sizes)
+        config = SegFormerConfig(**sizes)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{file}: not a checkpoint of this program; python -m ditta_jax.convert reads others"

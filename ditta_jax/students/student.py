@@ -6,9 +6,9 @@ import jax
 from flax import nnx
 from flax.nnx import traversals
 
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.fusion import TemporalFusion
 from ditta_jax.students.initialisation import fresh_leaf
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.segformer.decoder import Decoder
 from ditta_jax.students.segformer.mit import MixTransformer
 
@@ -16,7 +16,7 @@ from ditta_jax.students.segformer.mit import MixTransformer
 class Student(nnx.Module):
     """SegFormer with DiTTA's projection head and temporal fusion module."""
 
-    def __init__(self, config: StudentConfig, rngs: nnx.Rngs):
+    def __init__(self, config: SegFormerConfig, rngs: nnx.Rngs):
         """Build all parts with fresh weights."""
         self.encoder = MixTransformer(config, rngs)
         self.decoder = Decoder(config, rngs)
@@ -24,7 +24,7 @@ class Student(nnx.Module):
         self.config = config
 
 
-def new_student(config: StudentConfig, seed: int = 0) -> Student:
+def new_student(config: SegFormerConfig, seed: int = 0) -> Student:
     """A student with fresh weights, a function of `config` and `seed`."""
     student = abstract_student(config)
     leaves = nnx.to_flat_state(nnx.state(student))
@@ -37,7 +37,7 @@ def new_student(config: StudentConfig, seed: int = 0) -> Student:
     return fill(student, traversals.unflatten_mapping(fresh))
 
 
-def abstract_student(config: StudentConfig) -> Student:
+def abstract_student(config: SegFormerConfig) -> Student:
     """A student whose weights are shapes and dtypes only, to be filled."""
     return nnx.eval_shape(lambda: Student(config, _OneKey()))
 

@@ -16,11 +16,11 @@ from flax import nnx
 from ditta_jax.algorithm import adaptation, precision
 from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
 from ditta_jax.algorithm.optimiser import Hyperparameters
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.parts import Network, join_student, split_student
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 
-CONFIG = StudentConfig(
+CONFIG = SegFormerConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
 )
 SETTINGS = AdaptationSettings((32, 32), dropout=0.3)

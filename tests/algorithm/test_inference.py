@@ -7,12 +7,12 @@ import pytest
 
 from ditta_jax.algorithm import full_resolution, inference
 from ditta_jax.algorithm.inference import PreviousFrame
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.parts import join_student, split_student
 from ditta_jax.students.resize_matrices import chain
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 
-CONFIG = StudentConfig(
+CONFIG = SegFormerConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
 )
 INNER, SIZE, T = (32, 64), (21, 37), 4

@@ -13,10 +13,10 @@ from ditta_jax.algorithm.targets import FrameTarget
 from ditta_jax.algorithm.video_mesh import fetch, on_every_device, spread, video_mesh
 from ditta_jax.configuration import default_config
 from ditta_jax.runs import stages
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 
-STUDENT = StudentConfig(
+STUDENT = SegFormerConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
 )
 pytestmark = pytest.mark.eight_devices

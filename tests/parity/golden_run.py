@@ -9,9 +9,9 @@ from ditta_jax.configuration import default_config
 from ditta_jax.data.video import EncodedFrames, Video
 from ditta_jax.metrics.scores import VideoScores
 from ditta_jax.runs import stages
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
+from ditta_jax.students.segformer.config import SegFormerConfig
 from tests.parity import stages_ours
 from tests.parity.golden import Golden
 
@@ -50,7 +50,7 @@ def run_golden(golden: Golden, dtype: str) -> GoldenRun:
     frames = EncodedFrames(encoded, [f"{t:05d}" for t in range(count)], golden.size, "golden")
     video = Video("golden", golden.size, frames, None)
     with precision.policy(**config.precision):
-        sizes = StudentConfig(**golden.architecture)
+        sizes = SegFormerConfig(**golden.architecture)
         student = weight_layout.load(RELEASED, sizes, golden.weights("init"), "golden").student
         model = stages.take_apart(student, dtype)
         frozen = stages.label_warm_up(model, video, config, lambda: None)

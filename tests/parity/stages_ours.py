@@ -14,10 +14,10 @@ from ditta_jax.algorithm import adaptation, contrast, inference, losses, precisi
 from ditta_jax.algorithm.adaptation import AdaptationSettings
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.students import resize, resize_matrices
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.parts import Network, join_student, split_student
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import Student
 from tests.parity.scene import Scene
 
@@ -33,7 +33,7 @@ def arithmetic(dtype: str):
 
 def our_student(scene: Scene, dtype: str) -> Student:
     """The scene's student through the converter; call within `arithmetic(dtype)`."""
-    config = StudentConfig(**scene.architecture)
+    config = SegFormerConfig(**scene.architecture)
     student = weight_layout.load(RELEASED, config, scene.weights, "scene").student
     nnx.update(student, precision.cast(nnx.state(student), dtype))
     return student

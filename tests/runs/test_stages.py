@@ -5,10 +5,10 @@ from ditta_jax.configuration import default_config
 from ditta_jax.data.video import FrameSequence, Video
 from ditta_jax.errors import UserError
 from ditta_jax.runs import stages
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 
-CONFIG = StudentConfig(
+CONFIG = SegFormerConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
 )
 SIZE = (30, 44)

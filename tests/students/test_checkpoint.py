@@ -8,10 +8,10 @@ from flax import nnx
 from ditta_jax.errors import UserError
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 
-CONFIG = StudentConfig(
+CONFIG = SegFormerConfig(
     2, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=2,
     block_norm_eps=1e-5,
 )  # fmt: skip

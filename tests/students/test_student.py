@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.fusion import TemporalFusion
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import abstract_student, fill, new_student
 from tests.students.dense_attention import dense_attention
 
-TINY = StudentConfig(3, (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 2, 2), (4, 2, 2, 1), 2, embed_dim=6)
+TINY = SegFormerConfig(3, (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 2, 2), (4, 2, 2, 1), 2, embed_dim=6)
 
 
 def flat(student):
@@ -73,7 +73,7 @@ def test_an_abstract_student_has_no_weights_and_can_be_filled():
 
 
 def test_fusion_attends_to_the_previous_frame_only_within_its_window():
-    config = StudentConfig(2, embed_dim=4, radius=1)
+    config = SegFormerConfig(2, embed_dim=4, radius=1)
     fusion = TemporalFusion(config, nnx.Rngs(0))
     random = np.random.default_rng(0)
     f, before = (jnp.asarray(random.normal(size=(5, 6, 4)), jnp.float32) for _ in range(2))
@@ -87,7 +87,7 @@ def test_fusion_attends_to_the_previous_frame_only_within_its_window():
 
 def test_folded_query_and_key_give_the_value_and_gradient_of_the_layers_one_by_one():
     with jax.enable_x64(True):
-        fusion = TemporalFusion(StudentConfig(3, embed_dim=8, radius=2), nnx.Rngs(0))
+        fusion = TemporalFusion(SegFormerConfig(3, embed_dim=8, radius=2), nnx.Rngs(0))
         graph, params = nnx.split(fusion)
         random = np.random.default_rng(0)
         params = jax.tree.map(lambda x: jnp.asarray(random.normal(size=x.shape)), params)

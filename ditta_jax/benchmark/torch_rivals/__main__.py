@@ -11,7 +11,7 @@ from ditta_jax.benchmark.measurement import Measurement, Task
 from ditta_jax.benchmark.torch_rivals import direct_step, fast_losses, fast_step
 from ditta_jax.benchmark.torch_rivals.direct_decoder import Student
 from ditta_jax.benchmark.workload import Workload
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 
 COMPILED_BLOCK_ROWS = 240
 
@@ -94,7 +94,7 @@ class Fast:
 
 def student(work: Workload, device: torch.device) -> Student:
     """The workload's student."""
-    config = StudentConfig.published(work.size.student, work.size.classes)
+    config = SegFormerConfig.published(work.size.student, work.size.classes)
     result = Student(config.channels, config.depths, work.size.classes)
     state = {key: torch.from_numpy(value) for key, value in work.weights.items()}
     state["decode_head.linear_fuse.bn.num_batches_tracked"] = torch.tensor(0)

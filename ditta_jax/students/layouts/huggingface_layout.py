@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ditta_jax.errors import UserError
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.layouts.weight_layout import (
     BATCH_NORM,
@@ -18,6 +17,7 @@ from ditta_jax.students.layouts.weight_layout import (
     Layer,
     Layout,
 )
+from ditta_jax.students.segformer.config import SegFormerConfig
 
 # `transformers` builds every LayerNorm of SegFormer with torch's default and never reads its
 # `layer_norm_eps` setting, so this is the value its models compute with.
@@ -66,7 +66,7 @@ HUGGINGFACE = Layout(
 )
 
 
-def read_config(folder: Path) -> tuple[StudentConfig, tuple[str, ...]]:
+def read_config(folder: Path) -> tuple[SegFormerConfig, tuple[str, ...]]:
     """Sizes of the student and class names from a folder's `config.json`.
 
     Raises:
@@ -86,7 +86,7 @@ def read_config(folder: Path) -> tuple[StudentConfig, tuple[str, ...]]:
     ratios = set(_tuple(settings, "mlp_ratios", (4, 4, 4, 4), path))
     if len(ratios) != 1:
         raise UserError(f"{path}: 'mlp_ratios' differ between levels, which a student cannot do")
-    config = StudentConfig(
+    config = SegFormerConfig(
         num_classes=len(names),
         channels=_tuple(settings, "hidden_sizes", (32, 64, 160, 256), path),
         depths=_tuple(settings, "depths", (2, 2, 2, 2), path),

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ditta_jax.errors import UserError
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.layouts.weight_layout import (
     BATCH_NORM,
     CONV,
@@ -19,6 +18,7 @@ from ditta_jax.students.layouts.weight_layout import (
     Layer,
     Layout,
 )
+from ditta_jax.students.segformer.config import SegFormerConfig
 
 _BLOCK = "backbone.block{number}.{block}"
 _OURS = "encoder.stages.{level}.blocks.{block}"
@@ -77,14 +77,14 @@ def student_config(
     source: str,
     heads: tuple[int, ...] | None = None,
     written: Mapping[str, Any] | None = None,
-) -> StudentConfig:
+) -> SegFormerConfig:
     """Sizes of the student from the shapes of its weights.
 
     Args:
         arrays: by released key.
         source: names the origin in messages.
         heads: attention heads per level, which no shape shows; (1, 2, 5, 8) by default.
-        written: fields of the `StudentConfig` that a file of this package names.
+        written: fields of the `SegFormerConfig` that a file of this package names.
 
     Raises:
         UserError: a key that fixes a size is missing, or the heads do not divide the channels.
@@ -113,7 +113,7 @@ def student_config(
         key = f"backbone.block{n}.0.attn.sr.weight"
         reductions.append(arrays[key].shape[-1] if key in arrays else 1)
     num_classes, embed_dim = shape("decode_head.linear_pred.weight")[:2]
-    sizes = StudentConfig(
+    sizes = SegFormerConfig(
         num_classes=num_classes,
         channels=channels,
         depths=tuple(_depth(arrays, n) for n in levels),

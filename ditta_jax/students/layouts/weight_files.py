@@ -24,7 +24,7 @@ class WeightFile(NamedTuple):
         arrays: by key, without `module.` prefixes.
         classes: names in label order, empty if the file has none.
         palette: RGB triples, empty if the file has none.
-        student: fields of `StudentConfig`, if this package wrote the file.
+        student: fields of `SegFormerConfig`, if this package wrote the file.
     """
 
     arrays: dict[str, np.ndarray]

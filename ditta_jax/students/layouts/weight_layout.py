@@ -14,7 +14,7 @@ from flax import nnx
 from flax.nnx import traversals
 
 from ditta_jax.errors import UserError
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import Student, fill, new_student
 
 # Kinds of layers, as (suffix there, suffix here, form) per array. Forms: "vector" as it is;
@@ -91,7 +91,7 @@ class Loaded(NamedTuple):
     fresh: list[str]
 
 
-def expand(layout: Layout, config: StudentConfig) -> list[Weight]:
+def expand(layout: Layout, config: SegFormerConfig) -> list[Weight]:
     """Every array of a student of this `config`, in the layout's order."""
     weights: list[Weight] = []
 
@@ -119,7 +119,7 @@ def _path(dotted: str) -> Path:
 
 def load(
     layout: Layout,
-    config: StudentConfig,
+    config: SegFormerConfig,
     arrays: Mapping[str, np.ndarray],
     source: str,
     seed: int = 0,

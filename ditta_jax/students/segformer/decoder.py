@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.resize import sum_of_upsampled
+from ditta_jax.students.segformer.config import SegFormerConfig
 
 NORM_EPS = 1e-5
 NORM_MOMENTUM = 0.1  # torch's: running ← 0.9 running + 0.1 batch
@@ -33,7 +33,7 @@ class NormStatistics(NamedTuple):
 class Decoder(nnx.Module):
     """Linear per level, upsampling, fuse convolution, BatchNorm, ReLU; classifier; projection."""
 
-    def __init__(self, config: StudentConfig, rngs: nnx.Rngs):
+    def __init__(self, config: SegFormerConfig, rngs: nnx.Rngs):
         """Build the decoder of `config`."""
         D, C = config.embed_dim, config.num_classes
         for level, channels in enumerate(config.channels, start=1):

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 
 # Variance from differences, as torch takes it: the mean of squares minus the squared mean cancels
 # where a position's channels share a large offset.
@@ -21,7 +21,7 @@ _layer_norm = functools.partial(nnx.LayerNorm, use_fast_variance=False)
 class MixTransformer(nnx.Module):
     """Four stages at strides 4, 8, 16 and 32 of overlapping patches and efficient attention."""
 
-    def __init__(self, config: StudentConfig, rngs: nnx.Rngs):
+    def __init__(self, config: SegFormerConfig, rngs: nnx.Rngs):
         """Build all stages of `config`."""
         inputs = (3, *config.channels[:-1])
         self.stages = nnx.List(
@@ -56,7 +56,7 @@ class MixTransformer(nnx.Module):
 class Stage(nnx.Module):
     """Patch embedding, blocks and a closing norm at one resolution."""
 
-    def __init__(self, config: StudentConfig, level: int, inputs: int, rngs: nnx.Rngs):
+    def __init__(self, config: SegFormerConfig, level: int, inputs: int, rngs: nnx.Rngs):
         """Build level 0…3 of `config`, fed with `inputs` channels."""
         channels = config.channels[level]
         kernel, stride = (7, 4) if level == 0 else (3, 2)
@@ -75,7 +75,7 @@ class Stage(nnx.Module):
 class PatchEmbedding(nnx.Module):
     """Overlapping patches: a strided convolution and a norm."""
 
-    def __init__(self, inputs, channels, kernel, stride, config: StudentConfig, rngs: nnx.Rngs):
+    def __init__(self, inputs, channels, kernel, stride, config: SegFormerConfig, rngs: nnx.Rngs):
         """Build a `kernel`/`stride` convolution with padding `kernel // 2`."""
         self.proj = nnx.Conv(
             inputs,
@@ -95,7 +95,7 @@ class PatchEmbedding(nnx.Module):
 class Block(nnx.Module):
     """Pre-norm attention and Mix-FFN, each with a residual connection."""
 
-    def __init__(self, config: StudentConfig, level: int, rngs: nnx.Rngs):
+    def __init__(self, config: SegFormerConfig, level: int, rngs: nnx.Rngs):
         """Build a block of level 0…3."""
         channels = config.channels[level]
         self.norm1 = _layer_norm(channels, epsilon=config.block_norm_eps, rngs=rngs)
@@ -126,7 +126,7 @@ def drop_path(
 class EfficientAttention(nnx.Module):
     """Multi-head self-attention whose keys and values come from a reduced map."""
 
-    def __init__(self, config: StudentConfig, level: int, rngs: nnx.Rngs):
+    def __init__(self, config: SegFormerConfig, level: int, rngs: nnx.Rngs):
         """Build attention of level 0…3; its reduction r shrinks the key map r² times."""
         channels, reduction = config.channels[level], config.reductions[level]
         self.heads = config.heads[level]

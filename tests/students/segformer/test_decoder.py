@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.resize import bilinear
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.segformer.decoder import (
     NORM_EPS,
     Decoder,
@@ -15,7 +15,7 @@ from ditta_jax.students.segformer.decoder import (
     clip_statistics,
 )
 
-CONFIG = StudentConfig(5, (3, 4, 5, 6), embed_dim=7)
+CONFIG = SegFormerConfig(5, (3, 4, 5, 6), embed_dim=7)
 
 
 @pytest.fixture(scope="module")

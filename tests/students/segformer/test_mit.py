@@ -2,13 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ditta_jax.students.config import DEPTHS, SegFormerConfig
 from flax import nnx
 
-from ditta_jax.students.config import DEPTHS, StudentConfig
 from ditta_jax.students.segformer.mit import EfficientAttention, depthwise_3x3, drop_path
 from ditta_jax.students.student import abstract_student, new_student
 
-TINY = StudentConfig(3, (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 2, 2), (4, 2, 2, 1), 2, embed_dim=4)
+TINY = SegFormerConfig(3, (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 2, 2), (4, 2, 2, 1), 2, embed_dim=4)
 
 
 def test_depthwise_equals_the_grouped_convolution():
@@ -106,7 +106,7 @@ PUBLISHED = {"B0": 3.3, "B1": 13.2, "B2": 24.2, "B3": 44.1, "B4": 60.8, "B5": 81
 
 @pytest.mark.parametrize("size", DEPTHS)
 def test_published_sizes_have_the_published_numbers_of_parameters(size):
-    config = StudentConfig.published(size, 124)
+    config = SegFormerConfig.published(size, 124)
     student = abstract_student(config)
 
     def count(part):

@@ -1,10 +1,10 @@
-"""Sizes of the student, and the table of published Mix Transformers."""
+"""Sizes of a SegFormer student, and the table of published Mix Transformers."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class StudentConfig:
+class SegFormerConfig:
     """Everything that fixes the shapes and the arithmetic of a student.
 
     Attributes:
@@ -34,7 +34,7 @@ class StudentConfig:
     reduction_norm_eps: float = 1e-5
 
     @classmethod
-    def published(cls, size: str, num_classes: int, **changes) -> "StudentConfig":
+    def published(cls, size: str, num_classes: int, **changes) -> "SegFormerConfig":
         """The Mix Transformer B0 … B5 (Xie et al. 2021, table 6)."""
         channels = (32, 64, 160, 256) if size == "B0" else (64, 128, 320, 512)
         return cls(num_classes, channels=channels, depths=DEPTHS[size], **changes)
