@@ -102,6 +102,7 @@ def _fusion() -> ConfigDict:
 
 def _training() -> ConfigDict:
     return _section(
+        family="segformer",  # of students; the sizes below are those of a SegFormer
         channels=(32, 64, 160, 256),
         depths=(2, 2, 2, 2),
         heads=(1, 2, 5, 8),

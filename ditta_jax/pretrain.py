@@ -28,30 +28,26 @@ from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
 from ditta_jax.files import write_atomically
 from ditta_jax.labels import IGNORE
-from ditta_jax.students import checkpoint
+from ditta_jax.students import checkpoint, families
+from ditta_jax.students.layers import channel_dropout
+from ditta_jax.students.parts import Adaptable, join_student, remembered, split_student
+from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.resize import bilinear
-from ditta_jax.students.segformer.config import SegFormerConfig
-from ditta_jax.students.segformer.decoder import (
-    NormStatistics,
-    channel_dropout,
-    clip_statistics,
-    remember,
-)
 from ditta_jax.students.student import Student, fill, new_student
+
+WHOLE = nnx.State({})  # what of a student stays as it is: nothing, all of it is trained
 
 
 class TrainState(NamedTuple):
     """What a training step changes.
 
     Attributes:
-        params: all parameters of the student.
-        norm: running statistics of the decoder's BatchNorm.
+        network: all parameters and running statistics of the student.
         optimiser: state of `make_optimiser`.
         step: Int[Array, ""], steps done.
     """
 
-    params: PyTree
-    norm: NormStatistics
+    network: Adaptable
     optimiser: PyTree
     step: Int[Array, ""]
 
@@ -80,26 +76,24 @@ def _decayed(params: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(decays, params)
 
 
-def loss_and_norm(
+def loss_of(
     student: Student,
     frames: Float[Array, "b H W 3"],
     labels: UInt8[Array, "b H W"],
     key: PRNGKeyArray,
     stochastic_depth: float,
     dropout: float,
-) -> tuple[Float[Array, ""], NormStatistics]:
-    """Mean cross entropy over labelled pixels in training mode, and the batch's statistics."""
+) -> Float[Array, ""]:
+    """Mean cross entropy over labelled pixels in training mode; the student remembers the batch."""
     depth_key, dropout_key = jax.random.split(key)
-    features = student.encoder(frames, depth_key, stochastic_depth)
-    fused = student.decoder.fuse_levels(features)
-    batch, remembered = clip_statistics(fused, jnp.ones(len(frames)))
-    f = student.decoder.embed(fused, batch)
+    weight = jnp.ones(len(frames))
+    f = student.embed(student.encode(frames, depth_key, stochastic_depth, weight), weight)
     keep = channel_dropout(dropout_key, len(frames), f.shape[-1], dropout)
-    z = student.decoder.classify(f, keep).astype(jnp.float32)
+    z = student.classify(f, keep).astype(jnp.float32)
     z = bilinear(z, (labels.shape[1], labels.shape[2]))
     valid = labels != IGNORE
     losses = optax.softmax_cross_entropy_with_integer_labels(z, jnp.where(valid, labels, 0))
-    return (losses * valid).sum() / jnp.maximum(valid.sum(), 1), remembered
+    return (losses * valid).sum() / jnp.maximum(valid.sum(), 1)
 
 
 @functools.partial(
@@ -110,34 +104,22 @@ def train_step(state, frames, labels, key, *, graph, optimiser, rates):
     key = jax.random.fold_in(key, state.step)
 
     def loss(params):
-        return loss_and_norm(_join(graph, params, state.norm), frames, labels, key, *rates)
+        student = join_student(graph, WHOLE, state.network._replace(params=params))
+        value = loss_of(student, frames, labels, key, *rates)
+        return value, remembered(student, state.network)
 
-    (value, batch), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
-    updates, optimiser_state = optimiser.update(gradient, state.optimiser, state.params)
-    params = optax.apply_updates(state.params, updates)
-    norm = remember(state.norm, batch)
-    return TrainState(params, norm, optimiser_state, state.step + 1), value
+    (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(state.network.params)
+    updates, optimiser_state = optimiser.update(gradient, state.optimiser, state.network.params)
+    params = optax.apply_updates(state.network.params, updates)
+    return TrainState(Adaptable(params, statistics), optimiser_state, state.step + 1), value
 
 
 @functools.partial(jax.jit, static_argnames="graph")
-def predict(graph: nnx.GraphDef, state: TrainState, frames) -> UInt8[Array, "b H W"]:
+def predict(graph: nnx.GraphDef, network: Adaptable, frames) -> UInt8[Array, "b H W"]:
     """Labels of a batch in evaluation mode, at the size of the network's input."""
-    student = _join(graph, state.params, state.norm)
-    decoder = student.decoder
-    z = decoder.classify(decoder.embed(decoder.fuse_levels(student.encoder(frames))))
+    student = join_student(graph, WHOLE, network)
+    z = student.classify(student.embed(student.encode(frames)))
     return bilinear(z, frames.shape[1:3]).argmax(-1).astype(jnp.uint8)
-
-
-def _split(student: Student) -> tuple[nnx.GraphDef, PyTree, NormStatistics]:
-    graph, *states = nnx.split(student, nnx.Param, nnx.BatchStat)
-    params, norm = states
-    running = nnx.to_pure_dict(norm)["decoder"]["norm"]
-    return graph, nnx.to_pure_dict(params), NormStatistics(running["mean"], running["var"])
-
-
-def _join(graph: nnx.GraphDef, params: PyTree, norm: NormStatistics) -> Student:
-    running = {"decoder": {"norm": jax.tree.map(nnx.BatchStat, norm._asdict())}}
-    return nnx.merge(graph, nnx.State(jax.tree.map(nnx.Param, params)), nnx.State(running))
 
 
 # ---------------------------------------------------------------------------- the training
@@ -200,9 +182,9 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
     train = config.train
     student = _start(config, num_classes)
     _refuse_another_student(folder / "architecture.json", student.config)
-    graph, params, norm = _split(student)
+    network, graph, _ = split_student(student, "all")
     optimiser = make_optimiser(train)
-    state = TrainState(params, norm, optimiser.init(params), jnp.zeros((), jnp.int32))
+    state = TrainState(network, optimiser.init(network.params), jnp.zeros((), jnp.int32))
     with _Checkpoints(folder / "training", train.checkpoint_every) as checkpoints:
         state = checkpoints.newest(state)
         first = int(state.step)
@@ -218,19 +200,20 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
             log.step(step + 1, loss)
             checkpoints.keep(step + 1, state)
         checkpoints.keep(train.steps, state, always=True)
-    score = validate(config, graph, state, num_classes)
+    score = validate(config, graph, state.network, num_classes)
     if score is not None:
         log.write({"step": int(state.step), "validation_mIoU": score})
         print(f"validation mIoU {100 * score:.1f} on {train.validation_split}")
-    return _join(graph, state.params, state.norm), int(state.step)
+    return join_student(graph, WHOLE, state.network), int(state.step)
 
 
-def _refuse_another_student(file: Path, sizes: SegFormerConfig) -> None:
+def _refuse_another_student(file: Path, sizes: StudentConfig) -> None:
     """Note the architecture in the folder of a training, or find the same one noted there.
 
     Orbax notices other shapes too, but only in the midst of reading, with a flood of messages.
     """
-    text = json.dumps(dataclasses.asdict(sizes), indent=1) + "\n"
+    own = {"family": families.name_of(sizes), **dataclasses.asdict(sizes)}
+    text = json.dumps(own, indent=1) + "\n"
     if file.exists() and file.read_text() != text:
         raise UserError(
             f"{file}: a training with other settings; change `name` or remove the folder"
@@ -242,30 +225,24 @@ def _start(config: ConfigDict, num_classes: int) -> Student:
     train = config.train
     if train.initial_checkpoint:
         return _continue_from(train.initial_checkpoint, num_classes, config.seed)
-    sizes = SegFormerConfig(
-        num_classes,
-        train.channels,
-        train.depths,
-        train.heads,
-        train.reductions,
-        embed_dim=train.embed_dim,
-        radius=train.radius,
-    )
+    sizes = families.sizes(train.family, num_classes, train)
     return new_student(sizes, config.seed)
 
 
 def _continue_from(path: str, num_classes: int, seed: int) -> Student:
-    """A trained student as a start; its classifier is fresh where the number of classes differs."""
+    """A trained student as a start; what has another size with other classes is fresh."""
     student, card = checkpoint.load(path)
     if card.config.num_classes == num_classes:
         return student
     fresh = new_student(dataclasses.replace(card.config, num_classes=num_classes), seed)
-    weights = nnx.to_pure_dict(nnx.state(student))
-    weights["decoder"]["classifier"] = nnx.to_pure_dict(nnx.state(fresh))["decoder"]["classifier"]
-    return fill(fresh, weights)
+    trained, other = (nnx.to_pure_dict(nnx.state(one)) for one in (student, fresh))
+    same = jax.tree.map(lambda old, new: old if old.shape == new.shape else new, trained, other)
+    return fill(fresh, same)
 
 
-def validate(config: ConfigDict, graph, state: TrainState, num_classes: int) -> float | None:
+def validate(
+    config: ConfigDict, graph: nnx.GraphDef, network: Adaptable, num_classes: int
+) -> float | None:
     """MIoU on the validation split; None where there is none (folders)."""
     from ditta_jax.data.preprocess import to_input
     from ditta_jax.data.sources import stills
@@ -277,7 +254,7 @@ def validate(config: ConfigDict, graph, state: TrainState, num_classes: int) -> 
     scores = VideoScores(num_classes)
     for frame, label in stills(config.data, split):
         image = to_input(frame, config.input.scale, config.input.divisor)
-        prediction = np.asarray(predict(graph, state, image[None])[0])
+        prediction = np.asarray(predict(graph, network, image[None])[0])
         if prediction.shape != label.shape:
             import cv2
 
@@ -309,7 +286,7 @@ class _Checkpoints:
         step = self._manager.latest_step()
         if step is None:
             return like
-        args = self._ocp.args.StandardRestore(like._asdict() | {"norm": like.norm._asdict()})
+        args = self._ocp.args.StandardRestore(_as_dicts(like))
         try:
             found = self._manager.restore(step, args=args)
         except (ValueError, KeyError) as error:
@@ -318,14 +295,17 @@ class _Checkpoints:
                 "remove the folder"
             ) from error
         print(f"going on from step {step}")
-        return TrainState(**found | {"norm": NormStatistics(**found["norm"])})
+        return TrainState(**found | {"network": Adaptable(**found["network"])})
 
     def keep(self, step: int, state: TrainState, always: bool = False) -> None:
         """Save every so many steps, and always at the end."""
         due = step % self._every == 0 or always
         if due and self._manager.latest_step() != step:
-            tree = state._asdict() | {"norm": state.norm._asdict()}
-            self._manager.save(step, args=self._ocp.args.StandardSave(tree))
+            self._manager.save(step, args=self._ocp.args.StandardSave(_as_dicts(state)))
+
+
+def _as_dicts(state: TrainState) -> dict:
+    return state._asdict() | {"network": state.network._asdict()}
 
 
 class _Log:

@@ -7,6 +7,7 @@ import pytest
 from ditta_jax import pretrain
 from ditta_jax.configuration import default_config
 from ditta_jax.errors import UserError
+from ditta_jax.students.parts import split_student
 
 STEPS, KILLED = 24, 13
 CLASSES = 2
@@ -74,10 +75,10 @@ def test_weight_decay_spares_norms_and_biases(config, one_optimiser):
 
 
 def weights(student):
-    _, params, norm = pretrain._split(student)
+    network, _, _ = split_student(student, "all")
     return {
         jax.tree_util.keystr(path): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path((params, norm))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(network)
     }
 
 

@@ -20,8 +20,8 @@ from ditta_jax.algorithm.losses import cross_entropy, momentum_reliability
 from ditta_jax.algorithm.optimiser import AdamState, Hyperparameters, adamw, averaged, no_moments
 from ditta_jax.algorithm.platform import platform
 from ditta_jax.algorithm.video_mesh import AXIS
-from ditta_jax.students.parts import Network, join_student
-from ditta_jax.students.segformer.decoder import channel_dropout, clip_statistics, remember
+from ditta_jax.students.layers import channel_dropout
+from ditta_jax.students.parts import Adaptable, embedding_width, join_student, remembered
 
 
 class AdaptationSettings(NamedTuple):
@@ -66,8 +66,8 @@ class WarmUp(NamedTuple):
 class AdaptationState(NamedTuple):
     """Everything that is carried from step to step; donated to the scan."""
 
-    live: Network
-    momentum: Network
+    live: Adaptable
+    momentum: Adaptable
     optimiser: dict[str, AdamState]
     prototypes: Prototypes
     key: PRNGKeyArray
@@ -85,11 +85,11 @@ class StepLosses(NamedTuple):
 # ---------------------------------------------------------------------------- the whole scan
 
 
-def new_state(network: Network, objects: int, key: PRNGKeyArray) -> AdaptationState:
+def new_state(network: Adaptable, objects: int, key: PRNGKeyArray) -> AdaptationState:
     """The state before the first step: the momentum network is a copy, no object was seen."""
-    width = network.norm.mean.shape[0]
-    dtype = network.norm.mean.dtype
-    memory = Prototypes(jnp.zeros((objects, width), dtype), jnp.zeros(objects, bool))
+    dtype = jax.tree.leaves(network.params)[0].dtype
+    vectors = jnp.zeros((objects, embedding_width(network)), dtype)
+    memory = Prototypes(vectors, jnp.zeros(objects, bool))
     live, momentum = (jax.tree.map(jnp.copy, network) for _ in range(2))  # both are donated
     return AdaptationState(live, momentum, no_moments(network.params), memory, key)
 
@@ -243,7 +243,7 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     clip = functools.partial(_clip_features, graph, encoder, state.live, warm_up, frames, settings)
     teacher = join_student(graph, encoder, state.momentum)
     mean_features = clip(draws[0])
-    u, z, mean_norm = _momentum_branch(teacher, mean_features, weight, draws[1], settings)
+    u, z = _momentum_branch(teacher, mean_features, weight, draws[1], settings)
     rho = momentum_reliability(z, label.shape, settings.input_size)
     memory, present = contrast.object_prototypes(u, rho, ids, state.prototypes)
     features = mean_features if settings.stochastic_depth == 0.0 else clip(draws[2])
@@ -251,7 +251,7 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     def loss(params):
         network = state.live._replace(params=params)
         student = join_student(graph, encoder, network)
-        z, fused, u, norm = _live_branches(student, features, weight, draws[3], settings)
+        z, fused, u = _live_branches(student, features, weight, draws[3], settings)
         ce = functools.partial(
             cross_entropy, label=label, input_size=settings.input_size, on=settings.loss_on
         )
@@ -259,17 +259,18 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
         distill_fused = jnp.where(has_previous, ce(fused), 0.0)
         apart = contrast.contrastive_loss(u, memory.vectors, present, ids, settings.temperature)
         total = distill + distill_fused + apart
-        return total, (StepLosses(distill, distill_fused, apart, total), norm)
+        losses = StepLosses(distill, distill_fused, apart, total)
+        return total, (losses, remembered(student, network))
 
-    gradient, (losses, norm) = jax.grad(loss, has_aux=True)(state.live.params)
+    gradient, (losses, statistics) = jax.grad(loss, has_aux=True)(state.live.params)
     has_objects = present.any()
     active = {"rest": True, "fusion": has_previous, "projection": has_objects}
     params, optimiser = adamw(
         gradient, state.optimiser, state.live.params, active, hyper, settings.train
     )
-    live = Network(params, remember(state.live.norm, norm))
+    live = Adaptable(params, statistics)
     mean = averaged(state.momentum.params, params, hyper)
-    momentum = Network(mean, remember(state.momentum.norm, mean_norm))
+    momentum = Adaptable(mean, remembered(teacher, state.momentum))
     losses = losses._replace(
         distill_fused=jnp.where(has_previous, losses.distill_fused, jnp.nan),
         contrast=jnp.where(has_objects, losses.contrast, jnp.nan),
@@ -283,28 +284,24 @@ def _clip_features(graph, encoder, network, warm_up, frames, settings, key):
     if settings.stochastic_depth == 0.0:
         return picked
     student = join_student(graph, encoder, network)
-    return student.encoder(picked, key, settings.stochastic_depth)
+    return student.encode(picked, key, settings.stochastic_depth)
 
 
 def _momentum_branch(student, features, weight, key, settings):
-    """Unit-length projection and plain logits of frame t in training mode, and its statistics."""
-    fused = student.decoder.fuse_levels(features)
-    batch, remembered = clip_statistics(fused, weight)
-    f = student.decoder.embed(fused[1:], batch)
-    z = student.decoder.classify(f, _dropout(key, 1, f.shape[-1], settings))[0]
-    u = contrast.normalise(_state_dtype(student.decoder.project(f)[0]))
-    return u, _state_dtype(z), remembered
+    """Unit-length projection and plain logits of frame t in training mode."""
+    f = student.embed(features, weight)[1:]
+    z = student.classify(f, _dropout(key, 1, f.shape[-1], settings))[0]
+    u = contrast.normalise(_state_dtype(student.project(f)[0]))
+    return u, _state_dtype(z)
 
 
 def _live_branches(student, features, weight, key, settings):
-    """Plain and fused logits and projection of frame t in training mode, and the statistics."""
-    fused = student.decoder.fuse_levels(features)
-    batch, remembered = clip_statistics(fused, weight)
-    f = student.decoder.embed(fused, batch)
-    z = student.decoder.classify(f, _dropout(key, 2, f.shape[-1], settings))
+    """Plain and fused logits and projection of frame t in training mode."""
+    f = student.embed(features, weight)
+    z = student.classify(f, _dropout(key, 2, f.shape[-1], settings))
     z_fused = student.fusion(f[1], f[0], z[0], settings.attention)
-    u = student.decoder.project(f[1])
-    return *map(_state_dtype, (z[1], z_fused, u)), remembered
+    u = student.project(f[1])
+    return tuple(map(_state_dtype, (z[1], z_fused, u)))
 
 
 def _dropout(key, frames, channels, settings):

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, PyTree, UInt8
 
 from ditta_jax.algorithm.adaptation import map_settings
 from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_blocks
-from ditta_jax.students.parts import Network, join_student
+from ditta_jax.students.parts import Adaptable, join_student
 
 
 class PlainLabels(NamedTuple):
@@ -45,18 +45,18 @@ class PreviousFrame(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames="graph")
 def encode(
-    graph: nnx.GraphDef, encoder: nnx.State, network: Network, frames: Float[Array, "T Hi Wi 3"]
-) -> tuple[Float[Array, "T h w c"], ...]:
+    graph: nnx.GraphDef, encoder: nnx.State, network: Adaptable, frames: Float[Array, "T Hi Wi 3"]
+) -> PyTree[Float[Array, "T _h _w _c"]]:
     """Encoder features of frames in evaluation mode, frame by frame."""
     student = join_student(graph, encoder, network)
-    return jax.lax.map(lambda x: tuple(y[0] for y in student.encoder(x[None])), frames)
+    return jax.lax.map(functools.partial(_encode, student), frames)
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "size", "input_size"))
 def label_plain(
     graph: nnx.GraphDef,
     encoder: nnx.State,
-    network: Network,
+    network: Adaptable,
     features: PyTree,
     size: tuple[int, int],
     input_size: tuple[int, int],
@@ -74,7 +74,7 @@ def label_plain(
 
 @functools.partial(jax.jit, static_argnames="graph")
 def previous_frame(
-    graph: nnx.GraphDef, encoder: nnx.State, network: Network, features: PyTree, exists: bool
+    graph: nnx.GraphDef, encoder: nnx.State, network: Adaptable, features: PyTree, exists: bool
 ) -> PreviousFrame:
     """The carry after a frame of features [h, w, c]; with `exists` False a mere placeholder."""
     student = join_student(graph, encoder, network)
@@ -90,8 +90,8 @@ def previous_frame(
 def segment(
     graph: nnx.GraphDef,
     encoder: nnx.State,
-    network: Network,
-    frozen: Network | None,
+    network: Adaptable,
+    frozen: Adaptable | None,
     previous: PreviousFrame,
     frames: Float[Array, "T Hi Wi 3"],
     size: tuple[int, int],
@@ -126,8 +126,8 @@ def segment(
 def segment_under_settings(
     graph: nnx.GraphDef,
     encoder: nnx.State,
-    network: Network,
-    frozen: Network,
+    network: Adaptable,
+    frozen: Adaptable,
     previous: PreviousFrame,
     frames: Float[Array, "T Hi Wi 3"],
     size: tuple[int, int],
@@ -149,7 +149,7 @@ def _segment(graph, encoder, network, frozen, previous, frames, size, threshold,
     input_size = frames.shape[1:3]
 
     def step(previous, frame):
-        features = tuple(y[0] for y in baseline.encoder(frame[None]))
+        features = _encode(baseline, frame)
 
         def adapted(own):
             network, previous = own
@@ -174,7 +174,7 @@ def _segment(graph, encoder, network, frozen, previous, frames, size, threshold,
 def segment_plain(
     graph: nnx.GraphDef,
     encoder: nnx.State,
-    network: Network,
+    network: Adaptable,
     frames: Float[Array, "T Hi Wi 3"],
     size: tuple[int, int],
 ) -> UInt8[Array, "T H W"]:
@@ -182,16 +182,21 @@ def segment_plain(
     student = join_student(graph, encoder, network)
 
     def one(frame):
-        _, z = _embed(student, tuple(y[0] for y in student.encoder(frame[None])))
+        _, z = _embed(student, _encode(student, frame))
         return _label(z, size, frames.shape[1:3])
 
     return jax.lax.map(one, frames)
 
 
+def _encode(student, frame):
+    """Features of one frame in evaluation mode."""
+    return jax.tree.map(lambda x: x[0], student.encode(frame[None]))
+
+
 def _embed(student, features):
     """Embedding and plain logits of one frame in evaluation mode."""
-    f = student.decoder.embed(student.decoder.fuse_levels(tuple(x[None] for x in features)))
-    return f[0], _wide(student.decoder.classify(f)[0])
+    f = student.embed(jax.tree.map(lambda x: x[None], features))
+    return f[0], _wide(student.classify(f)[0])
 
 
 def _wide(x: Array) -> Array:

@@ -23,7 +23,7 @@ from ditta_jax.data.preprocess import input_size
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.students.fusion import ATTENTIONS
-from ditta_jax.students.parts import Network, split_student
+from ditta_jax.students.parts import Adaptable, split_student
 from ditta_jax.students.student import Student
 from ditta_jax.teacher.records import Masklets, Request, class_peaks
 
@@ -42,7 +42,7 @@ class Model(NamedTuple):
 
     graph: nnx.GraphDef
     encoder: nnx.State
-    network: Network
+    network: Adaptable
     compute: str
 
 
@@ -162,7 +162,7 @@ def adapt_to(
     targets: Sequence[FrameTarget | None],
     config: ConfigDict,
     name: str = "",
-) -> tuple[Network, list[dict[str, float]]]:
+) -> tuple[Adaptable, list[dict[str, float]]]:
     """Stage C: adapt decoder and fusion to a video, from any targets.
 
     Args:
@@ -200,7 +200,7 @@ def adapt_to_many(
     config: ConfigDict,
     names: Sequence[str],
     devices: Sequence[jax.Device] | None = None,
-) -> list[tuple[Network, list[dict[str, float]]]]:
+) -> list[tuple[Adaptable, list[dict[str, float]]]]:
     """`adapt_to` for V videos of one size in one program, spread over the local devices.
 
     Results are those of `adapt_to` up to rounding, whichever videos are together. The features of
@@ -239,7 +239,7 @@ def adapt_to_many(
         config.tta.iters,
         mesh,
     )
-    results: list[tuple[Network, list]] = [(model.network, []) for _ in names]
+    results: list[tuple[Adaptable, list]] = [(model.network, []) for _ in names]
     for v, (live, own) in zip(taught, fetch((state.live, losses), len(taught)), strict=True):
         taken = [t for t, target in enumerate(targets[v]) if target is not None]
         rows = _loss_rows(own, taken, length, config.tta.iters)
@@ -253,7 +253,7 @@ def adapt_under_settings(
     targets: Sequence[Sequence[FrameTarget | None]],
     configs: Sequence[ConfigDict],
     name: str = "",
-) -> Network:
+) -> Adaptable:
     """`adapt_to` under K configurations that differ in numbers of `tta` and `vote` only.
 
     Args:
@@ -334,7 +334,7 @@ def _loss_rows(losses, taken: Sequence[int], length: int, iters: int) -> list[di
 
 
 def segment_rest(
-    model: Model, adapted: Network, frozen: FrozenWarmUp, video: Video, config: ConfigDict
+    model: Model, adapted: Adaptable, frozen: FrozenWarmUp, video: Video, config: ConfigDict
 ) -> Iterator[Segmented]:
     """Stage D: labels of the frames after the warm-up, in order, with the frozen student's beside.
 
@@ -346,7 +346,7 @@ def segment_rest(
 
 
 def segment_rest_under_settings(
-    model: Model, adapted: Network, frozen: FrozenWarmUp, video: Video, config: ConfigDict
+    model: Model, adapted: Adaptable, frozen: FrozenWarmUp, video: Video, config: ConfigDict
 ) -> Iterator[Segmented]:
     """`segment_rest` with K stacked networks: `Segmented.adapted` is UInt8["K H W"]."""
 

@@ -1,6 +1,6 @@
 """Students on disk: an Orbax folder with the weights, and `student.json` that says what they are.
 
-<checkpoint>/student.json    format, architecture, class names, palette, where it came from
+<checkpoint>/student.json    format, family and sizes, class names, palette, where it came from
 <checkpoint>/weights/…       Orbax (OCDBT)
 """
 
@@ -17,7 +17,8 @@ import numpy as np
 from flax import nnx
 
 from ditta_jax.errors import UserError
-from ditta_jax.students.segformer.config import SegFormerConfig
+from ditta_jax.students import families
+from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.student import Student, abstract_student, fill
 
 FORMAT = "ditta_jax student 1"
@@ -28,13 +29,13 @@ class StudentCard(NamedTuple):
     """What a checkpoint says about its weights.
 
     Attributes:
-        config: the architecture.
+        config: sizes of the student, of its family's type.
         classes: C names, in label order.
         palette: C RGB triples, 0…255.
         source: where the weights came from: a command, a converted file, a training step.
     """
 
-    config: SegFormerConfig
+    config: StudentConfig
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     source: dict
@@ -48,7 +49,12 @@ def save(path: str | Path, student: Student, card: StudentCard) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + f".writing-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
-    text = {"format": FORMAT, **card._asdict(), "config": dataclasses.asdict(card.config)}
+    text = {
+        "format": FORMAT,
+        "family": families.name_of(card.config),
+        **card._asdict(),
+        "config": dataclasses.asdict(card.config),
+    }
     fresh.mkdir()
     (fresh / "student.json").write_text(json.dumps(text, indent=1) + "\n")
     with ocp.StandardCheckpointer() as checkpointer:
@@ -128,7 +134,7 @@ def read_card(path: Path) -> StudentCard:
             k: tuple(v) if isinstance(v, list) else v for k, v in text["config"].items()
         }
         palette = tuple(tuple(color) for color in text["palette"])
-        config = SegFormerConfig(**sizes)
+        config = families.named(text.get("family", families.FIRST)).config(**sizes)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{file}: not a checkpoint of this program; python -m ditta_jax.convert reads others"

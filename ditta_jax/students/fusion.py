@@ -4,8 +4,8 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ditta_jax.students.segformer.config import SegFormerConfig
-from ditta_jax.students.segformer.decoder import Mlp, affine
+from ditta_jax.students.layers import Mlp, affine
+from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.window_attention import window_attention
 
 ATTENTIONS = ("tiles", "pallas")  # programs of the same attention: XLA's, and Pallas kernels
@@ -14,7 +14,7 @@ ATTENTIONS = ("tiles", "pallas")  # programs of the same attention: XLA's, and P
 class TemporalFusion(nnx.Module):
     """q = MLP(f_t), k = MLP(f_{t−1}), v = z_{t−1}; attention within a window of radius r."""
 
-    def __init__(self, config: SegFormerConfig, rngs: nnx.Rngs):
+    def __init__(self, config: StudentConfig, rngs: nnx.Rngs):
         """Build query and key MLPs of width D."""
         D = config.embed_dim
         self.query = Mlp((D, D, D), rngs)

@@ -1,27 +1,41 @@
 """Fresh weights, drawn on the host: no compilation for the hundred shapes of a student.
 
-The encoder starts as the Mix Transformer's authors start it, the rest as torch starts linear
-layers and 1×1 convolutions. Every leaf has its own stream, a function of seed and name only.
+The encoder starts as its family says, the rest as torch starts linear layers and convolutions.
+Every leaf has its own stream, a function of seed and name only.
 """
 
 import hashlib
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 
+def as_torch(
+    kind: str, shape: tuple[int, ...], fan_in: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Uniform in ±1/√fan_in, kernel and bias alike: kaiming-uniform with a = √5."""
+    bound = 1 / math.sqrt(fan_in)
+    return generator.uniform(-bound, bound, shape)
+
+
 def fresh_leaf(
-    path: tuple[str | int, ...], shape: tuple[int, ...], fan_in: int, seed: int
+    path: tuple[str | int, ...],
+    shape: tuple[int, ...],
+    fan_in: int,
+    seed: int,
+    fresh_encoder: Callable[..., np.ndarray] = as_torch,
 ) -> Float[Array, "..."]:
     """Initial value of one weight of the student.
 
     Args:
         path: its place in the tree, e.g. `("decoder", "linear_1", "kernel")`.
         shape: of a linear kernel `(in, out)`, of a convolution kernel `(kh, kw, in, out)`.
-        fan_in: of the layer it belongs to; only decoder and fusion biases need it.
+        fan_in: of the layer it belongs to.
         seed: of the whole student.
+        fresh_encoder: the family's own `as_torch` for kernels and biases of its encoder.
     """
     name = "/".join(map(str, path))
     words = np.frombuffer(hashlib.sha256(f"{seed}/{name}".encode()).digest(), np.uint32)
@@ -31,20 +45,7 @@ def fresh_leaf(
         value = np.ones(shape)
     elif kind == "mean" or "norm" in str(path[-2]):
         value = np.zeros(shape)
-    elif path[0] == "encoder":
-        value = _encoder(kind, shape, generator)
-    else:  # kaiming-uniform with a = √5: uniform in ±1/√fan_in, kernel and bias alike
-        bound = 1 / math.sqrt(shape[0] if kind == "kernel" else fan_in)
-        value = generator.uniform(-bound, bound, shape)
+    else:
+        draw = fresh_encoder if path[0] == "encoder" else as_torch
+        value = draw(kind, shape, fan_in, generator)
     return jnp.asarray(value, jnp.float32)
-
-
-def _encoder(kind: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-    """Zero biases; normal with variance 2 / fan-out for convolutions, σ = 0.02 for linear."""
-    if kind == "bias":
-        return np.zeros(shape)
-    if len(shape) == 2:
-        return np.clip(generator.normal(0.0, 0.02, shape), -0.04, 0.04)
-    depthwise = shape[2] == 1
-    fan_out = shape[0] * shape[1] * (1 if depthwise else shape[3])
-    return generator.normal(0.0, math.sqrt(2.0 / fan_out), shape)

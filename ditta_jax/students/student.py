@@ -1,30 +1,57 @@
-"""The student: encoder, decoder and temporal fusion in one module."""
+"""The student: encoder, decoder and temporal fusion in one module, whatever its family."""
 
 import math
 
 import jax
 from flax import nnx
 from flax.nnx import traversals
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from ditta_jax.students.families import family_of
 from ditta_jax.students.fusion import TemporalFusion
 from ditta_jax.students.initialisation import fresh_leaf
-from ditta_jax.students.segformer.config import SegFormerConfig
-from ditta_jax.students.segformer.decoder import Decoder
-from ditta_jax.students.segformer.mit import MixTransformer
+from ditta_jax.students.protocol import StudentConfig
 
 
 class Student(nnx.Module):
-    """SegFormer with DiTTA's projection head and temporal fusion module."""
+    """An image segmentation model with DiTTA's projection head and temporal fusion module."""
 
-    def __init__(self, config: SegFormerConfig, rngs: nnx.Rngs):
+    def __init__(self, config: StudentConfig, rngs: nnx.Rngs):
         """Build all parts with fresh weights."""
-        self.encoder = MixTransformer(config, rngs)
-        self.decoder = Decoder(config, rngs)
+        family = family_of(config)
+        self.encoder = family.encoder(config, rngs)
+        self.decoder = family.decoder(config, rngs)
         self.fusion = TemporalFusion(config, rngs)
         self.config = config
 
+    def encode(
+        self,
+        frames: Float[Array, "b Hi Wi 3"],
+        key: PRNGKeyArray | None = None,
+        stochastic_depth: float = 0.0,
+        weight: Float[Array, " b"] | None = None,
+    ) -> PyTree[Float[Array, "b _h _w _c"]]:
+        """Features of frames (`protocol.Encoder`)."""
+        return self.encoder(frames, key, stochastic_depth, weight)
 
-def new_student(config: SegFormerConfig, seed: int = 0) -> Student:
+    def embed(
+        self, features: PyTree, weight: Float[Array, " b"] | None = None
+    ) -> Float[Array, "b h w D"]:
+        """Embedding f of features (`protocol.Decoder.embed`)."""
+        return self.decoder.embed(features, weight)
+
+    def classify(
+        self, f: Float[Array, "b h w D"], keep: Float[Array, "b D"] | None = None
+    ) -> Float[Array, "b h w C"]:
+        """Logits z of embeddings (`protocol.Decoder.classify`)."""
+        return self.decoder.classify(f, keep)
+
+    def project(self, f: Float[Array, "*b h w D"]) -> Float[Array, "*b h w D"]:
+        """Projections u of embeddings (`protocol.Decoder.project`)."""
+        return self.decoder.project(f)
+
+
+def new_student(config: StudentConfig, seed: int = 0) -> Student:
     """A student with fresh weights, a function of `config` and `seed`."""
     student = abstract_student(config)
     leaves = nnx.to_flat_state(nnx.state(student))
@@ -32,12 +59,12 @@ def new_student(config: SegFormerConfig, seed: int = 0) -> Student:
     shapes = {path: variable.get_value().shape for path, variable in leaves}
     fresh = {}
     for path, shape in shapes.items():
-        kernel = shapes.get((*path[:-1], "kernel"), shape)
-        fresh[path] = fresh_leaf(path, shape, math.prod(kernel[:-1]), seed)
+        fan_in = math.prod(shapes.get((*path[:-1], "kernel"), shape)[:-1])
+        fresh[path] = fresh_leaf(path, shape, fan_in, seed, family_of(config).fresh_encoder)
     return fill(student, traversals.unflatten_mapping(fresh))
 
 
-def abstract_student(config: SegFormerConfig) -> Student:
+def abstract_student(config: StudentConfig) -> Student:
     """A student whose weights are shapes and dtypes only, to be filled."""
     return nnx.eval_shape(lambda: Student(config, _OneKey()))
 

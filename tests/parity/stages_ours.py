@@ -16,7 +16,7 @@ from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.students import resize, resize_matrices
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
-from ditta_jax.students.parts import Network, join_student, split_student
+from ditta_jax.students.parts import Adaptable, join_student, split_student
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import Student
 from tests.parity.scene import Scene
@@ -58,9 +58,9 @@ def forward(scene: Scene, dtype: str) -> Results:
 def _forward(graph, encoder, network, features, targets, input_size):
     label, ids, memory = targets
     student = join_student(graph, encoder, network)
-    f = student.decoder.embed(student.decoder.fuse_levels(features))
-    z = student.decoder.classify(f)
-    u = student.decoder.project(f[1])
+    f = student.embed(features)
+    z = student.classify(f)
+    u = student.project(f[1])
     sizes = zip(z.shape[1:3], input_size, label.shape, strict=True)
     rho = losses.momentum_reliability(z[1], label.shape, input_size)
     memory, present = contrast.object_prototypes(contrast.normalise(u), rho, ids, memory)
@@ -158,7 +158,7 @@ def _params(groups):
     }
 
 
-def released(graph: nnx.GraphDef, encoder: nnx.State, network: Network) -> Results:
+def released(graph: nnx.GraphDef, encoder: nnx.State, network: Adaptable) -> Results:
     """A network's arrays by released key, `decode_head` only."""
     arrays = weight_layout.dump(RELEASED, join_student(graph, encoder, network))
     return {key: value for key, value in arrays.items() if key.startswith("decode_head")}
@@ -179,6 +179,5 @@ def converted_folder(
         nnx.update(student, precision.cast(nnx.state(student), dtype))
         network, graph, encoder = split_student(student)
         levels = inference.encode(graph, encoder, network, jnp.asarray(images, dtype))
-        decoder = student.decoder
-        logits = decoder.classify(decoder.embed(decoder.fuse_levels(levels)))
+        logits = student.classify(student.embed(levels))
         return [np.asarray(x) for x in levels], np.asarray(logits)

@@ -4,6 +4,7 @@ Features are channels-last. Blocks are pure in the random key: without a key not
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,7 @@ class MixTransformer(nnx.Module):
         frames: Float[Array, "b Hi Wi 3"],
         key: PRNGKeyArray | None = None,
         stochastic_depth: float = 0.0,
+        weight: Float[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "b h w c"], ...]:
         """Features of the four levels, finest first.
 
@@ -40,6 +42,7 @@ class MixTransformer(nnx.Module):
             frames: normalised RGB; `Hi` and `Wi` are multiples of 32.
             key: draws stochastic depth; `None`: every block is used (evaluation).
             stochastic_depth: drop rate of the last block; it grows linearly from 0.
+            weight: of the frames in batch statistics, of which there are none here.
         """
         blocks = sum(len(stage.blocks) for stage in self.stages)
         rates = list(np.linspace(0.0, stochastic_depth, blocks))
@@ -198,3 +201,19 @@ def depthwise_3x3(
         for dx in range(3):
             total = total + padded[:, dy : dy + h, dx : dx + w] * kernel[dy, dx, 0]
     return total
+
+
+def as_the_authors(
+    kind: str, shape: tuple[int, ...], fan_in: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Fresh kernel or bias as the Mix Transformer's authors draw it.
+
+    Zero biases; normal with variance 2 / fan-out for convolutions, σ = 0.02 for linear layers.
+    """
+    if kind == "bias":
+        return np.zeros(shape)
+    if len(shape) == 2:
+        return np.clip(generator.normal(0.0, 0.02, shape), -0.04, 0.04)
+    depthwise = shape[2] == 1
+    fan_out = shape[0] * shape[1] * (1 if depthwise else shape[3])
+    return generator.normal(0.0, math.sqrt(2.0 / fan_out), shape)

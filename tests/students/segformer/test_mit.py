@@ -2,9 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ditta_jax.students.config import DEPTHS, SegFormerConfig
 from flax import nnx
 
+from ditta_jax.students.segformer.config import DEPTHS, SegFormerConfig
 from ditta_jax.students.segformer.mit import EfficientAttention, depthwise_3x3, drop_path
 from ditta_jax.students.student import abstract_student, new_student
 

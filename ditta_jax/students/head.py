@@ -1,0 +1,29 @@
+"""What a decoder ends in, whatever its family: a linear classifier and the projection head."""
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from ditta_jax.students.layers import Mlp, affine
+from ditta_jax.students.protocol import StudentConfig
+
+
+class Head(nnx.Module):
+    """Classifier and projection of the embedding f; a family's decoder adds `embed`."""
+
+    def __init__(self, config: StudentConfig, rngs: nnx.Rngs):
+        """Build both for D channels and C classes."""
+        D, C = config.embed_dim, config.num_classes
+        self.classifier = nnx.Linear(D, C, rngs=rngs)
+        self.projection = Mlp((D, D, D, D), rngs)
+
+    def classify(
+        self, f: Float[Array, "b h w D"], keep: Float[Array, "b D"] | None = None
+    ) -> Float[Array, "b h w C"]:
+        """Logits z; `keep` is the channel dropout's factor per frame and channel."""
+        if keep is not None:
+            f = f * keep[:, None, None].astype(f.dtype)
+        return affine(self.classifier, f)
+
+    def project(self, f: Float[Array, "*b h w D"]) -> Float[Array, "*b h w D"]:
+        """Projection u for the contrastive loss; takes f without dropout."""
+        return self.projection(f)

@@ -1,0 +1,77 @@
+"""BatchNorm over the frames of a clip, as torch has it, with frames that may be absent."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+EPS = 1e-5
+MOMENTUM = 0.1  # torch's: running ← 0.9 running + 0.1 batch
+
+
+class NormStatistics(NamedTuple):
+    """Mean and variance per channel, as a BatchNorm keeps them.
+
+    Attributes:
+        mean: Float[Array, "c"].
+        var: Float[Array, "c"]; biased where it normalises, unbiased where it is remembered.
+    """
+
+    mean: Float[Array, " c"]
+    var: Float[Array, " c"]
+
+
+class BatchNorm(nnx.Module):
+    """Normalisation per channel, by running statistics or by those of a batch."""
+
+    def __init__(self, channels: int, eps: float = EPS):
+        """Start as torch does: scale 1, bias 0, mean 0, variance 1."""
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.bias = nnx.Param(jnp.zeros(channels))
+        self.mean = nnx.BatchStat(jnp.zeros(channels))
+        self.var = nnx.BatchStat(jnp.ones(channels))
+        self.eps = eps
+
+    def __call__(
+        self, x: Float[Array, "b h w c"], weight: Float[Array, " b"] | None = None
+    ) -> Float[Array, "b h w c"]:
+        """(x − mean) / √(var + eps) · scale + bias, in float32 at least.
+
+        Args:
+            x: maps of b frames.
+            weight: 0 or 1 per frame; statistics are then those of the weighted frames, and the
+                running ones move towards them. `None`: running statistics.
+        """
+        statistics = running = NormStatistics(self.mean[...], self.var[...])
+        if weight is not None:
+            statistics, batch = clip_statistics(x, weight)
+            self.mean[...], self.var[...] = remember(running, batch)
+        dtype = jnp.promote_types(x.dtype, jnp.float32)
+        scale = jax.lax.rsqrt(statistics.var + self.eps) * self.scale[...]
+        # the mean first: x·s + (b − m·s) would cancel where |mean| is large beside the deviation
+        centred = x.astype(dtype) - statistics.mean.astype(dtype)
+        return (centred * scale.astype(dtype) + self.bias[...].astype(dtype)).astype(x.dtype)
+
+
+def clip_statistics(
+    x: Float[Array, "b h w c"], weight: Float[Array, " b"]
+) -> tuple[NormStatistics, NormStatistics]:
+    """Batch statistics over the frames of a clip, each frame with a weight of 0 or 1.
+
+    Returns:
+        the statistics that normalise (biased variance), and those that are remembered
+        (unbiased: n / (n − 1) with n the number of weighted positions, as torch does).
+    """
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    wide, w = x.astype(dtype), weight.astype(dtype)[:, None]
+    n = w.sum() * (x.shape[1] * x.shape[2])
+    mean = (wide.sum((1, 2)) * w).sum(0) / n
+    var = (((wide - mean) ** 2).sum((1, 2)) * w).sum(0) / n
+    return NormStatistics(mean, var), NormStatistics(mean, var * n / (n - 1))
+
+
+def remember(running: NormStatistics, batch: NormStatistics) -> NormStatistics:
+    """Running statistics after a batch whose remembered statistics are `batch`."""
+    return jax.tree.map(lambda old, new: (1 - MOMENTUM) * old + MOMENTUM * new, running, batch)
