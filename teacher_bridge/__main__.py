@@ -91,8 +91,9 @@ def _report_json(event: Mapping[str, Any]) -> None:
 def _report_text(event: Mapping[str, Any]) -> None:
     if event["event"] == "start":
         print(f"{event['total']} videos to do, {event['finished']} finished before", flush=True)
-    elif event["event"] == "failed":
-        print(f"{event['entry']}: failed: {event['message']}", file=sys.stderr, flush=True)
+    elif event["event"] in ("failed", "skipped"):
+        line = f"{event['entry']}: {event['event']}: {event['message']}"
+        print(line, file=sys.stderr, flush=True)
     else:
         print(
             "[{done}/{total}] {video}: {frames} frames, {objects} objects,"

@@ -7,6 +7,10 @@ One entry per video:
         frames/00000.jpg ...            the warm-up frames, hard links or copies
         masklets-<teacher key>.json     one teacher's answer
 
+The request key is taken of the frames and of the prompts that may follow (`request_json`), so the
+same prompts are never asked for twice. Entries of version 1, whose key hung on every digit of the
+reliabilities, are left alone and asked for anew.
+
 Both JSON files are sealed (`ditta_jax.files`): a half-written, truncated or foreign one
 is named and never used. Nothing in an entry is absolute: it can be copied to another machine.
 """
@@ -16,22 +20,28 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ditta_jax.errors import UserError
-from ditta_jax.files import seal, unseal, write_atomically
-from ditta_jax.teacher import mask_rle
-from ditta_jax.teacher.frame_files import FrameFile, Frames, describe_frames, place_frames
+from ditta_jax.files import read_regular, seal, unseal, write_atomically
+from ditta_jax.teacher.frame_files import Frames, describe_frames, has_digest, place_frames
+from ditta_jax.teacher.masklets_json import masklets_content, masklets_from
 from ditta_jax.teacher.records import ClassPeak, Masklets, Request, class_peaks
+from ditta_jax.teacher.request_json import (
+    FromEarlierVersion,
+    check_request,
+    digest_of,
+    request_content,
+    request_from,
+    request_key,
+)
 
 __all__ = [
     "ClassPeak",
+    "EarlierEntry",
     "Entry",
     "Masklets",
     "Request",
@@ -46,8 +56,12 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_REQUEST_FORMAT, _MASKLETS_FORMAT, _VERSION = "ditta request", "ditta masklets", 1
+_MOST_BYTES = 1 << 30  # of request.json or masklets
 _KEY_IN_NAME = 16  # hexadecimal digits of a key that file and folder names carry
+
+
+class EarlierEntry(UserError):
+    """An entry that an earlier version of this program wrote: its masklets are asked for anew."""
 
 
 class Entry(NamedTuple):
@@ -68,14 +82,9 @@ class Entry(NamedTuple):
     frame_digests: tuple[str, ...]
 
 
-def request_key(request: Request, digests: Sequence[str]) -> str:
-    """Returns the content key of a request and of its frames' SHA-256 digests."""
-    return _digest(_request_content(request, [FrameFile("", digest) for digest in digests]))
-
-
 def teacher_key(identity: Mapping[str, Any]) -> str:
     """Returns the key of a teacher's identity (`ditta_jax.teacher.identity`)."""
-    return _digest(dict(identity))
+    return digest_of(identity)
 
 
 def write_request(
@@ -90,7 +99,7 @@ def write_request(
     Raises:
       UserError: frames and request do not fit, or the cache cannot be written.
     """
-    _check_request(request)
+    check_request(request)
     if len(frames) < len(request.frames):
         raise UserError(
             f"video {request.video!r}: {len(request.frames)} frames requested of {len(frames)}"
@@ -101,10 +110,11 @@ def write_request(
         raise UserError(f"video {request.video!r}: {error}") from None
     key = request_key(request, [frame.digest for frame in described])
     folder = Path(cache_dir) / f"{_file_name(request.video)}-{key[:_KEY_IN_NAME]}"
+    _refuse_links(folder)
     try:
         place_frames(folder / "frames", frames, described, copy=copy_frames)
-        path, data = folder / "request.json", seal(_request_content(request, described))
-        if not path.is_file() or path.read_bytes() != data:
+        path, data = folder / "request.json", seal(request_content(request, described))
+        if not has_digest(path, hashlib.sha256(data).hexdigest()):
             write_atomically(path, data)
     except OSError as error:
         raise UserError(f"{folder}: cannot write the teacher cache ({error})") from None
@@ -113,25 +123,24 @@ def write_request(
 
 def read_entry(folder: Path) -> Entry:
     """Reads a request back. UserError naming the file and the fault if it is not whole."""
-    path = Path(folder) / "request.json"
+    folder = Path(folder)
+    _refuse_links(folder)
+    path = folder / "request.json"
     try:
-        content = unseal(path.read_bytes())
-        _check_format(content, _REQUEST_FORMAT)
-        request = _request_from(content)
-        _check_request(request)
-        digests = tuple(str(frame["sha256"]) for frame in content["frames"])
-        names = [str(frame["file"]) for frame in content["frames"]]
-        if any(name != Path(name).name for name in names):
-            raise ValueError("a frame's file name leads out of the entry")
+        request, frame_files = request_from(unseal(read_regular(path, _MOST_BYTES)))
+        digests = tuple(frame.digest for frame in frame_files)
         key = request_key(request, digests)
-        if not Path(folder).resolve().name.endswith(f"-{key[:_KEY_IN_NAME]}"):
+        if not folder.resolve().name.endswith(f"-{key[:_KEY_IN_NAME]}"):
             raise ValueError("it belongs to another entry: its content does not match the folder")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise UserError(f"{path}: damaged request, run the student again ({error})") from None
-    files = tuple(Path(folder) / "frames" / name for name in names)
-    return Entry(Path(folder), key, request, files, digests)
+    except FromEarlierVersion as error:
+        raise EarlierEntry(f"{path}: {error}") from None
+    except (ValueError, KeyError, UserError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{path}: damaged request, run the student again ({reason})") from None
+    files = tuple(folder / "frames" / frame.name for frame in frame_files)
+    return Entry(folder, key, request, files, digests)
 
 
 def masklets_path(folder: Path, key: str) -> Path:
@@ -142,22 +151,9 @@ def masklets_path(folder: Path, key: str) -> Path:
 def write_masklets(folder: Path, key: str, masklets: Masklets) -> Path:
     """Writes a teacher's answer into an entry, whole or not at all; returns the file."""
     entry = read_entry(folder)
-    content = {
-        "format": _MASKLETS_FORMAT,
-        "version": _VERSION,
-        "request_key": entry.key,
-        "teacher_key": key,
-        "video": entry.request.video,
-        "size": list(masklets.size),
-        "objects": list(masklets.objects),
-        "pixels_per_class": [int(n) for n in masklets.pixels_per_class],
-        "provenance": dict(masklets.provenance),
-        "frames": [
-            [{"object": object_id, "counts": counts} for object_id, counts in frame]
-            for frame in masklets.frames
-        ],
-    }
-    _masklets_from(json.loads(json.dumps(content)), entry, key)  # never write what is not readable
+    content = masklets_content(masklets, entry.request, entry.key, key)
+    # Never write what is not readable.
+    masklets_from(json.loads(json.dumps(content)), entry.request, entry.key, key)
     path = masklets_path(folder, key)
     write_atomically(path, seal(content))
     return path
@@ -171,115 +167,25 @@ def read_masklets(folder: Path, key: str) -> Masklets | None:
     """
     path = masklets_path(folder, key)
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MOST_BYTES)
+        entry = read_entry(folder)
+        return masklets_from(unseal(data), entry.request, entry.key, key)
     except FileNotFoundError:
         return None
     except OSError as error:
         _log.warning("%s: ignored, cannot be read (%s)", path, error.strerror)
-        return None
-    try:
-        return _masklets_from(unseal(data), read_entry(folder), key)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, UserError) as error:
+    except (ValueError, KeyError, UserError) as error:
         _log.warning("%s: ignored and to be computed again: %s", path, error)
-        return None
+    return None
 
 
-def _masklets_from(content: dict[str, Any], entry: Entry, key: str) -> Masklets:
-    _check_format(content, _MASKLETS_FORMAT)
-    if content["request_key"] != entry.key:
-        raise ValueError("it answers another request")
-    if content["teacher_key"] != key:
-        raise ValueError("it comes from another teacher")
-    size = tuple(content["size"])
-    frames = tuple(tuple((m["object"], m["counts"]) for m in f) for f in content["frames"])
-    masklets = Masklets(
-        size,
-        tuple(content["objects"]),
-        frames,
-        np.array(content["pixels_per_class"], np.int64),
-        content["provenance"],
-    )
-    if size != entry.request.size:
-        raise ValueError(f"masks of size {size}, the frames are {entry.request.size}")
-    if len(frames) != len(entry.request.frames):
-        raise ValueError(f"{len(frames)} frames, expected {len(entry.request.frames)}")
-    if not np.array_equal(masklets.pixels_per_class, entry.request.pixels_per_class()):
-        raise ValueError("pixels per class differ from the request's")
-    if masklets.objects != tuple(range(1, len(masklets.objects) + 1)):
-        raise ValueError("object ids are not 1, 2, ...")
-    for t, frame in enumerate(frames):
-        ids = [object_id for object_id, _ in frame]
-        if len(set(ids)) < len(ids) or not set(ids) <= set(masklets.objects):
-            raise ValueError(f"frame {t} lists an object twice or an unknown one")
-        for _, counts in frame:
-            mask_rle.check(counts, size)
-    return masklets
-
-
-def _request_content(request: Request, frames: Sequence[FrameFile]) -> dict[str, Any]:
-    """The content of request.json; with empty file names, what the key is taken of."""
-    return {
-        "format": _REQUEST_FORMAT,
-        "version": _VERSION,
-        "video": request.video,
-        "size": [int(n) for n in request.size],
-        "num_classes": int(request.num_classes),
-        "thresholds": [float(threshold) for threshold in request.thresholds],
-        "max_objects": int(request.max_objects),
-        "frames": [
-            {"name": name, "file": frame.name, "sha256": frame.digest}
-            for name, frame in zip(request.frames, frames, strict=True)
-        ],
-        # One list per frame of [class, reliability, y, x, pixels].
-        "peaks": [
-            [[int(c), float(r), int(y), int(x), int(n)] for c, r, y, x, n in sorted(frame)]
-            for frame in request.peaks
-        ],
-    }
-
-
-def _request_from(content: dict[str, Any]) -> Request:
-    height, width = content["size"]
-    first, later = content["thresholds"]
-    return Request(
-        video=content["video"],
-        frames=tuple(frame["name"] for frame in content["frames"]),
-        size=(height, width),
-        num_classes=content["num_classes"],
-        peaks=tuple(tuple(ClassPeak(*peak) for peak in frame) for frame in content["peaks"]),
-        thresholds=(first, later),
-        max_objects=content["max_objects"],
-    )
-
-
-def _check_request(request: Request) -> None:
-    """UserError unless the request makes sense in itself."""
-    name, (height, width) = f"video {request.video!r}", request.size
-    if not request.frames:
-        raise UserError(f"{name}: a request needs at least one frame")
-    if len(request.peaks) != len(request.frames):
-        raise UserError(f"{name}: peaks of {len(request.peaks)} frames, not {len(request.frames)}")
-    for t, peaks in enumerate(request.peaks):
-        for c, r, y, x, n in peaks:
-            inside = 0 <= y < height and 0 <= x < width and 0 < n <= height * width
-            if not (inside and 0 <= c < request.num_classes and math.isfinite(r)):
-                raise UserError(f"{name}: frame {t} has an impossible peak of class {c}")
-        if len({peak.class_id for peak in peaks}) < len(peaks):
-            raise UserError(f"{name}: frame {t} has two peaks of one class")
-
-
-def _check_format(content: dict[str, Any], name: str) -> None:
-    if content.get("format") != name:
-        raise ValueError(f"not a file of format {name!r}")
-    if content.get("version") != _VERSION:
-        raise ValueError(f"version {content.get('version')}, this program reads {_VERSION}")
-
-
-def _digest(content: dict[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _refuse_links(folder: Path) -> None:
+    """UserError if the entry is not a folder of its own: nothing is written where a link leads."""
+    for path in (folder, folder / "frames"):
+        if path.is_symlink():
+            raise UserError(f"{path}: a link, expected a folder of this cache; remove the link")
 
 
 def _file_name(video: str) -> str:
     """A folder name for a video; the key that follows it keeps two videos apart."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", video).lstrip(".")[:100] or "video"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", video).lstrip(".-")[:100] or "video"

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ditta_jax.files import write_atomically
+from ditta_jax.files import read_regular, write_atomically
 
+MOST_BYTES = 1 << 30  # of one encoded frame
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}
 
 
@@ -62,10 +63,10 @@ def place_frames(
 
 
 def has_digest(path: Path, digest: str) -> bool:
-    """Says whether a file is there and has this SHA-256."""
+    """Says whether a file, not a link to one, is there and has this SHA-256."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == digest
-    except OSError:
+        return hashlib.sha256(read_regular(path, MOST_BYTES)).hexdigest() == digest
+    except (OSError, ValueError):
         return False
 
 

@@ -47,8 +47,10 @@ def check(counts: str, size: tuple[int, int]) -> None:
 
 
 def _checked_runs(counts: str, size: tuple[int, int]) -> Int[np.ndarray, " runs"]:
-    runs = _from_string(counts)
     height, width = size
+    if not isinstance(counts, str) or len(counts) > _MOST_CHARACTERS * (height * width + 1):
+        raise ValueError("run lengths are not a string, or longer than any of this size")
+    runs = _from_string(counts, height * width)
     if (runs < 0).any() or int(runs.sum()) != height * width:
         raise ValueError(f"run lengths do not add up to {height} x {width} pixels")
     return runs
@@ -71,10 +73,10 @@ def _to_string(runs: Int[np.ndarray, " runs"]) -> str:
     return np.stack(columns, 1)[np.stack(kept, 1)].astype(np.uint8).tobytes().decode("ascii")
 
 
-def _from_string(counts: str) -> Int[np.ndarray, " runs"]:
+def _from_string(counts: str, pixels: int) -> Int[np.ndarray, " runs"]:
     try:
         values = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - _FIRST_CHARACTER
-    except (UnicodeEncodeError, AttributeError):
+    except UnicodeEncodeError:
         raise ValueError("run lengths are not a string of ASCII characters") from None
     if values.size == 0 or values.min() < 0 or values.max() >= 2 * _MORE or values[-1] & _MORE:
         raise ValueError("run lengths are cut off or hold a foreign character")
@@ -88,6 +90,8 @@ def _from_string(counts: str) -> Int[np.ndarray, " runs"]:
     numbers = np.add.reduceat(digits, first)
     negative = (values[last] & _SIGN) != 0
     numbers = np.where(negative, numbers - (np.int64(1) << (_BITS * lengths)), numbers)
+    if (np.abs(numbers) > pixels).any():  # sums of such numbers would not fit 64 bits either
+        raise ValueError("run lengths hold a number beyond the image")
     # Number i > 2 is the difference to run i - 2: two running sums, odd and even from 2 on.
     runs = numbers.copy()
     runs[1::2] = np.cumsum(numbers[1::2])

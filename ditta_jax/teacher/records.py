@@ -11,6 +11,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 from ditta_jax.labels import IGNORE
 from ditta_jax.teacher import mask_rle
 
+# Which frames may be prompted. "search": every one, as DiTTA's stage B asks for. "first frame":
+# the first only, objects being tracked from it over all frames of the request.
+KINDS = ("search", "first frame")
+
 
 class ClassPeak(NamedTuple):
     """Where a class is most reliable in one frame.
@@ -41,6 +45,7 @@ class Request(NamedTuple):
       peaks: for each frame, the peaks of the classes present, in any order.
       thresholds: least reliability of a prompt on frame 0, on later frames.
       max_objects: most prompts in the whole video.
+      kind: one of `KINDS`.
     """
 
     video: str
@@ -50,6 +55,18 @@ class Request(NamedTuple):
     peaks: tuple[tuple[ClassPeak, ...], ...]
     thresholds: tuple[float, float] = (0.8, 0.8)
     max_objects: int = 100
+    kind: str = "search"
+
+    def candidates(self, t: int) -> tuple[ClassPeak, ...]:
+        """Returns the peaks of frame t that may become prompts, in the order they are tried.
+
+        Reliable enough ones, highest reliability first; equal ones by class (stage B, step 1).
+        """
+        if self.kind == "first frame" and t > 0:
+            return ()
+        least = self.thresholds[0 if t == 0 else 1]
+        enough = (peak for peak in self.peaks[t] if peak.reliability >= least)
+        return tuple(sorted(enough, key=lambda peak: (-peak.reliability, peak.class_id)))
 
     def pixels_per_class(self) -> Int[np.ndarray, " C"]:
         """Returns N(c): pixels of each class over all frames, whether prompted or not."""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ditta_jax.teacher import mask_rle
-from ditta_jax.teacher.cache import ClassPeak, Request
+from ditta_jax.teacher.cache import Request
 from teacher_bridge.sam2.tracker import FrameMasks, Tracker
 
 _DILATIONS = 5  # with the 3x3 cross: everything within five steps left, right, up or down
@@ -37,11 +37,6 @@ class Click(NamedTuple):
     reliability: float
 
 
-def ranked(peaks: Iterable[ClassPeak]) -> list[ClassPeak]:
-    """Returns peaks by reliability, highest first; equal ones by class."""
-    return sorted(peaks, key=lambda peak: (-peak.reliability, peak.class_id))
-
-
 def is_covered(masks: Bool[np.ndarray, "n H W"], y: int, x: int) -> bool:
     """Says whether a pixel lies in the union of the masks, each dilated five times by the cross.
 
@@ -66,12 +61,11 @@ def choose_clicks(
         were before the frame's first prompt.
       prompted: number of objects prompted in the video so far.
     """
-    threshold = request.thresholds[0 if frame == 0 else 1]
     clicks: list[Click] = []
-    for peak in ranked(request.peaks[frame]):
+    for peak in request.candidates(frame):
         object_id = prompted + len(clicks) + 1
-        if object_id > request.max_objects or peak.reliability < threshold:
-            break  # peaks only get lower from here
+        if object_id > request.max_objects:
+            break
         if current is None or not is_covered(current.masks, peak.y, peak.x):
             clicks.append(Click(frame, object_id, peak.y, peak.x, peak.class_id, peak.reliability))
     return clicks

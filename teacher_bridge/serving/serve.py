@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ditta_jax.errors import UserError
-from ditta_jax.teacher.cache import Entry, Masklets, read_entry, read_masklets, write_masklets
+from ditta_jax.teacher.cache import (
+    EarlierEntry,
+    Entry,
+    Masklets,
+    read_entry,
+    read_masklets,
+    write_masklets,
+)
 from ditta_jax.teacher.identity import PALETTE
 from ditta_jax.teacher.palette_masks import read_palette_masks
 from teacher_bridge.search.tracks import find_masklets
@@ -131,6 +138,9 @@ def serve(
             seconds = time.perf_counter() - begin
             provenance = {**_circumstances(identity, seconds), **masklets.provenance}
             write_masklets(folder, key, masklets._replace(provenance=provenance))
+        except EarlierEntry as error:
+            report({"event": "skipped", "entry": folder.name, "message": str(error)})
+            continue
         except UserError as error:
             failures.append(str(error))
             report({"event": "failed", "entry": folder.name, "message": str(error)})

@@ -1,4 +1,6 @@
+import hashlib
 import logging
+import os
 import shutil
 
 import numpy as np
@@ -11,6 +13,7 @@ from ditta_jax.files import seal, unseal
 from ditta_jax.teacher import mask_rle
 from ditta_jax.teacher.cache import (
     ClassPeak,
+    EarlierEntry,
     Masklets,
     class_peaks,
     masklets_path,
@@ -127,40 +130,76 @@ def test_writing_again_changes_nothing_and_repairs_a_damaged_frame(tmp_path):
     assert frame.read_bytes() == whole
 
 
-def changed(request, **values):
-    return request._replace(**values)
+def with_peak(**values):
+    """The request with the first peak of its first frame changed."""
+    first = (REQUEST.peaks[0][0]._replace(**values), *REQUEST.peaks[0][1:])
+    return REQUEST._replace(peaks=(first, *REQUEST.peaks[1:]))
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        changed(REQUEST, video="another"),
-        changed(REQUEST, frames=("x", *REQUEST.frames[1:])),
-        changed(REQUEST, num_classes=5),
-        changed(REQUEST, thresholds=(0.8, 0.81)),
-        changed(REQUEST, thresholds=(0.81, 0.8)),
-        changed(REQUEST, max_objects=99),
-        changed(REQUEST, size=(24, 33)),
-        changed(REQUEST, peaks=(REQUEST.peaks[0][:-1], *REQUEST.peaks[1:])),
-        *[
-            changed(
-                REQUEST,
-                peaks=((REQUEST.peaks[0][0]._replace(**{field: value}), *REQUEST.peaks[0][1:]),)
-                + REQUEST.peaks[1:],
-            )
-            for field, value in (
-                ("reliability", 0.9000001),
-                ("y", 1),
-                ("x", 1),
-                ("pixels", 5),
-                ("class_id", 3),
-            )
-        ],
+        REQUEST._replace(video="another"),
+        REQUEST._replace(frames=("x", *REQUEST.frames[1:])),
+        REQUEST._replace(size=(24, 33)),
+        REQUEST._replace(peaks=(REQUEST.peaks[0][:-1], *REQUEST.peaks[1:])),
+        REQUEST._replace(kind="first frame"),
+        REQUEST._replace(thresholds=(0.95, 0.8)),  # no longer passed by any peak
+        REQUEST._replace(thresholds=(0.8, 0.95)),
+        REQUEST._replace(max_objects=2),
+        with_peak(reliability=0.7),
+        with_peak(reliability=0.95, class_id=3),
+        with_peak(y=1),
+        with_peak(x=1),
     ],
 )
-def test_key_changes_with_every_part_of_the_request(other):
+def test_key_changes_with_everything_that_decides_the_masks(other):
     digests = ["0" * 64] * 3
     assert request_key(other, digests) != request_key(REQUEST, digests)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        with_peak(reliability=np.nextafter(0.9, 1)),  # the first in order already
+        with_peak(reliability=0.95),
+        with_peak(pixels=5),
+        REQUEST._replace(thresholds=(0.81, 0.5)),  # passed by the same peaks
+        REQUEST._replace(max_objects=1000),  # not reached
+        REQUEST._replace(num_classes=5),
+    ],
+)
+def test_key_does_not_change_with_what_leads_to_the_same_prompts(other):
+    digests = ["0" * 64] * 3
+    assert request_key(other, digests) == request_key(REQUEST, digests)
+
+
+@given(st.integers(0, 10**6))
+def test_key_holds_under_noise_in_the_last_bits_and_not_under_another_order(seed):
+    rng = np.random.default_rng(seed)
+    peaks = REQUEST.peaks[0]
+    assert len(peaks) == 3
+    values = np.float32([0.97, 0.91, 0.85])
+    noisy = np.nextafter(values, np.float32(rng.choice([0, 2])), dtype=np.float32)
+
+    def key(of):
+        frame = tuple(p._replace(reliability=float(r)) for p, r in zip(peaks, of, strict=True))
+        return request_key(REQUEST._replace(peaks=(frame, *REQUEST.peaks[1:])), ["0" * 64] * 3)
+
+    assert key(noisy) == key(values)
+    assert key(values[[1, 0, 2]]) != key(values)
+    assert key([*values[:2], 0.75]) != key(values)  # below the threshold of 0.8
+
+
+def test_the_same_prompts_are_not_asked_for_again(tmp_path):
+    folder = write_request(tmp_path, REQUEST, ListedFrames(IMAGES))
+    write_masklets(folder, KEY, masklets_for())
+    elsewhere = with_peak(reliability=float(np.nextafter(0.9, 1)), pixels=5)
+    assert write_request(tmp_path, elsewhere, ListedFrames(IMAGES)) == folder
+    found = read_masklets(folder, KEY)
+    assert found.frames == masklets_for().frames
+    # N(c) is of the student that asks now.
+    assert np.array_equal(found.pixels_per_class, elsewhere.pixels_per_class())
 
 
 def test_key_changes_with_any_frame_and_with_their_order():
@@ -271,13 +310,22 @@ def test_every_flipped_bit_is_named_and_not_used(entry, caplog):
         ({"teacher_key": "0" * 64}, "another teacher"),
         ({"size": [24, 31]}, "masks of size"),
         ({"frames": [[], []]}, "2 frames, expected 3"),
-        ({"pixels_per_class": [0, 0, 0, 0]}, "pixels per class differ"),
         ({"objects": [2, 3]}, "object ids"),
         ({"frames": [[{"object": 4, "counts": "P0"}], [], []]}, "an unknown one"),
         ({"frames": [[{"object": 1, "counts": "P0"}], [], []]}, "run lengths"),
         ({"frames": [[{"object": 1}], [], []]}, "counts"),
-        ({"frames": 3}, ""),
-        ({"objects": None}, ""),
+        ({"frames": [[{"object": 1, "counts": 5}], [], []]}, "not a string"),
+        ({"frames": [[{"object": 1, "counts": "0" * 10**6}], [], []]}, "longer than any"),
+        ({"frames": [[{"object": True, "counts": "P0"}], [], []]}, "an unknown one"),
+        ({"frames": [[5], [], []]}, "a mask must be a mapping"),
+        ({"frames": [[{"object": 1, "counts": "P0"}] * 4, [], []]}, "frame 0 must be a list"),
+        ({"frames": 3}, "frames must be a list"),
+        ({"objects": None}, "objects must be a list"),
+        ({"objects": [True, 2, 3]}, "object ids"),
+        ({"size": [24.0, 32]}, "a side must be a whole number"),
+        ({"size": [10**30, 1]}, "a side must be a whole number"),
+        ({"provenance": []}, "provenance must be a mapping"),
+        ({"provenance": {"seconds": "long"}}, "seconds must be a number"),
     ],
 )
 def test_whole_files_that_do_not_fit_are_named_and_not_used(entry, caplog, values, reason):
@@ -307,3 +355,154 @@ def test_partial_file_of_a_killed_writer_is_not_taken_for_an_answer(tmp_path):
     assert read_masklets(folder, KEY) is None
     write_masklets(folder, KEY, masklets_for())
     assert read_masklets(folder, KEY) is not None
+
+
+# --- crafted by hand -----------------------------------------------------------------------------
+
+
+def craft(folder, **values):
+    """Puts a whole request.json with these values in place of the entry's."""
+    path = folder / "request.json"
+    path.write_bytes(seal({**unseal(path.read_bytes()), **values}))
+
+
+def peaks_of(*values):
+    return {"peaks": [[list(values)], [], []]}
+
+
+FRAME = {"name": "a", "file": "00000.png", "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"num_classes": 10**12}, "num_classes must be a whole number from 1 to 65535"),
+        ({"num_classes": 10**300}, "num_classes"),
+        ({"num_classes": -1}, "num_classes"),
+        ({"num_classes": True}, "num_classes"),
+        ({"num_classes": 4.0}, "num_classes"),
+        ({"num_classes": None}, "num_classes"),
+        ({"max_objects": 10**30}, "max_objects"),
+        ({"max_objects": -1}, "max_objects"),
+        ({"size": [10**9, 10**9]}, "a side"),
+        ({"size": [65535, 65535]}, "pixels, at most"),
+        ({"size": [0, 5]}, "a side"),
+        ({"size": [24]}, "size must be a list"),
+        ({"size": "24"}, "size must be a list"),
+        ({"thresholds": ["0.8", 0.8]}, "a threshold"),
+        ({"thresholds": [0.8]}, "thresholds"),
+        (peaks_of(1, 0.9, 0, 0, 10**30), "a class's pixels"),
+        (peaks_of(1, 0.9, 0, 0, -4), "a class's pixels"),
+        (peaks_of(1, 0.9, -1, 0, 4), "a peak's row"),
+        (peaks_of(1, 0.9, 0, 10**30, 4), "a peak's column"),
+        (peaks_of(1, "sure", 0, 0, 4), "a peak's reliability"),
+        (peaks_of(1, 0.9, 0, 0), "a peak must be a list"),
+        (peaks_of(1, 0.9, 0, 0, 24 * 32 + 1), "an impossible peak"),
+        ({"peaks": {}}, "peaks must be a list"),
+        ({"kind": "other"}, "kind 'other'"),
+        ({"kind": 5}, "kind must be text"),
+        ({"video": 5}, "video must be text"),
+        ({"video": ""}, "is no name"),
+        ({"video": "a\0b"}, "is no name"),
+        ({"video": "a\nb"}, "is no name"),
+        ({"video": "x" * 10**6}, "video must be text of at most"),
+        ({"frames": [{**FRAME, "name": "a\x1b[2J"}] * 3}, "is no name"),
+        ({"frames": [{**FRAME, "sha256": "x"}] * 3}, "sha256"),
+        ({"frames": [{"name": "a"}] * 3}, "no 'file'"),
+        ({"frames": ["00000.png"] * 3}, "a frame must be a mapping"),
+        ({"frames": None}, "frames must be a list"),
+        *[
+            ({"frames": [{**FRAME, "file": name}] * 3}, "leads out of the entry")
+            for name in (
+                *("../00000.png", "/etc/passwd", "a/b.png", "..", "", "C:00000.png", "00000.txt"),
+                *("..\\00000.png", "00000.png\0", "00000.png\n", "request.json", "-00000.png"),
+            )
+        ],
+    ],
+)
+def test_crafted_requests_are_one_line(tmp_path, values, reason):
+    folder = write_request(tmp_path, REQUEST, ListedFrames(IMAGES))
+    craft(folder, **values)
+    with pytest.raises(UserError, match="request.json: damaged request.*" + reason) as caught:
+        read_entry(folder)
+    assert len(str(caught.value)) < 400 + len(str(folder))
+
+
+@pytest.mark.robustness(
+    "Teacher and masklets",
+    "a request crafted by hand: 200 000 nested lists, a key twice, NaN, a count of 10^30",
+    "refused in one line before anything is allocated",
+)
+@pytest.mark.parametrize(
+    "body", ["[" * 200_000, '{"a": 1, "a": 2}', "NaN", "1e999", "9" * 5000, '{"video": "b"}']
+)
+def test_crafted_json_is_one_line(tmp_path, body, said):
+    folder = write_request(tmp_path, REQUEST, ListedFrames(IMAGES))
+    rest = f'",\n"x": {body}\n}}\n'.encode()
+    digest = hashlib.sha256(rest).hexdigest().encode()
+    (folder / "request.json").write_bytes(b'{\n"checksum": "' + digest + rest)
+    with pytest.raises(UserError, match="request.json: damaged request") as caught:
+        read_entry(folder)
+    said(str(caught.value))
+
+
+@pytest.mark.robustness(
+    "Teacher and masklets",
+    "a cache entry, or its `frames`, that is a link to another folder",
+    "refused; nothing in the link's target is replaced",
+)
+@pytest.mark.parametrize("part", ["", "frames"])
+def test_links_in_the_cache_are_not_followed(tmp_path, part, said):
+    folder = write_request(tmp_path / "cache", REQUEST, ListedFrames(IMAGES))
+    moved = (folder / part).rename(tmp_path / "target")
+    (folder / part).symlink_to(moved)
+    mine = moved / ("00000.png" if part else "frames/00000.png")
+    mine.write_bytes(b"of another program")
+    with pytest.raises(UserError, match="a link, expected a folder") as caught:
+        write_request(tmp_path / "cache", REQUEST, ListedFrames(IMAGES))
+    said(str(caught.value))
+    with pytest.raises(UserError, match="a link"):
+        read_entry(folder)
+    with pytest.raises(UserError, match="a link"):
+        write_masklets(folder, KEY, masklets_for())
+    assert mine.read_bytes() == b"of another program" and not list(moved.glob("masklets*"))
+
+
+def test_files_of_the_cache_that_are_links_are_replaced_themselves(tmp_path):
+    folder = write_request(tmp_path / "cache", REQUEST, ListedFrames(IMAGES))
+    answer = write_masklets(folder, KEY, masklets_for())
+    for path in (folder / "request.json", folder / "frames" / "00001.png", answer):
+        for link in (path.symlink_to, path.hardlink_to):
+            victim = tmp_path / "victim"
+            victim.write_bytes(b"mine")
+            path.unlink()
+            link(victim)
+            write_request(tmp_path / "cache", REQUEST, ListedFrames(IMAGES))
+            write_masklets(folder, KEY, masklets_for())
+            assert victim.read_bytes() == b"mine"
+            victim.unlink()
+            assert read_masklets(folder, KEY) is not None and path.stat().st_size > 10
+
+
+def test_pipes_and_devices_in_the_cache_do_not_hang(tmp_path, caplog):
+    folder = write_request(tmp_path, REQUEST, ListedFrames(IMAGES))
+    os.mkfifo(masklets_path(folder, KEY))
+    assert read_masklets(folder, KEY) is None and "no regular file" in caplog.text
+    (folder / "request.json").unlink()
+    (folder / "request.json").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="request.json: damaged request.*a link"):
+        read_entry(folder)
+
+
+def test_a_video_called_like_an_option_has_a_folder_that_is_none(tmp_path):
+    for video in ("--help", "-x", "..", "."):
+        folder = write_request(tmp_path, REQUEST._replace(video=video), ListedFrames(IMAGES))
+        assert folder.parent == tmp_path and folder.name[0] not in "-."
+        assert read_entry(folder).request.video == video
+
+
+def test_entries_of_the_first_version_are_told_apart(tmp_path):
+    folder = write_request(tmp_path, REQUEST, ListedFrames(IMAGES))
+    craft(folder, version=1)
+    with pytest.raises(EarlierEntry, match="request.json: of an earlier version"):
+        read_entry(folder)

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ditta_jax.teacher.cache import ClassPeak
+from ditta_jax.teacher.cache import ClassPeak, Request
 from teacher_bridge.sam2.tracker import FrameMasks
-from teacher_bridge.search.prompts import choose_clicks, is_covered, ranked, search
+from teacher_bridge.search.prompts import choose_clicks, is_covered, search
 from tests.teacher_bridge.scenes import (
     CLICK,
     MASK,
@@ -35,7 +35,11 @@ def test_search_reproduces_the_reference_prompts_and_forward_calls(golden):
 
 def test_peaks_are_ranked_by_reliability_then_class():
     peaks = [ClassPeak(c, r, 0, 0, 1) for c, r in ((4, 0.5), (3, 0.9), (7, 0.9), (0, 0.2))]
-    assert [peak.class_id for peak in ranked(peaks)] == [3, 7, 4, 0]
+    request = Request("v", ("0", "1"), (1, 4), 8, (tuple(peaks),) * 2, (0.0, 0.5))
+    assert [peak.class_id for peak in request.candidates(0)] == [3, 7, 4, 0]
+    assert [peak.class_id for peak in request.candidates(1)] == [3, 7, 4]
+    first = request._replace(kind="first frame")
+    assert first.candidates(0) == request.candidates(0) and first.candidates(1) == ()
 
 
 @given(st.data())
