@@ -1,1 +1,1 @@
-"""A nano SAM 2 of our own: generator of its training clips, training, evaluation, loading."""
+"""A nano SAM 2 of our own: its configuration, its weights, and how they are loaded."""

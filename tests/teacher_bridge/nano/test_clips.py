@@ -5,12 +5,20 @@ import pytest
 
 pytest.importorskip("skimage")
 
-from teacher_bridge.nano.appearance import CHANGED_SHARE, random_appearance
-from teacher_bridge.nano.batches import ClipPool, vary
-from teacher_bridge.nano.clips import HELD_OUT_SEED, click_in, make_clip
-from teacher_bridge.nano.drive_clips import make_drive_clip
-from teacher_bridge.nano.silhouettes import SHAPES, SIDE, car, person, random_figure, sign, tree
-from teacher_bridge.nano.textures import PATTERNS, photographs, texture
+from teacher_bridge.nano.training.appearance import CHANGED_SHARE, random_appearance
+from teacher_bridge.nano.training.batches import ClipPool, vary
+from teacher_bridge.nano.training.clips import HELD_OUT_SEED, click_in, make_clip
+from teacher_bridge.nano.training.drive_clips import make_drive_clip
+from teacher_bridge.nano.training.silhouettes import (
+    SHAPES,
+    SIDE,
+    car,
+    person,
+    random_figure,
+    sign,
+    tree,
+)
+from teacher_bridge.nano.training.textures import PATTERNS, photographs, texture
 
 
 def test_same_seed_same_clip_other_seed_other_clip():

@@ -5,9 +5,9 @@ import pytest
 
 from ditta_jax.data.procedural.drive import video
 from ditta_jax.data.procedural.drive_tfds import _SEEDS
-from teacher_bridge.nano.batches import choose_objects
-from teacher_bridge.nano.clips import LEAST_AREA, NO_OBJECT, Clip
-from teacher_bridge.nano.drive_clips import DRIVE_SEED, _objects, make_drive_clip
+from teacher_bridge.nano.training.batches import choose_objects
+from teacher_bridge.nano.training.clips import LEAST_AREA, NO_OBJECT, Clip
+from teacher_bridge.nano.training.drive_clips import DRIVE_SEED, _objects, make_drive_clip
 
 
 def test_same_seed_same_clip_other_seed_other_clip():

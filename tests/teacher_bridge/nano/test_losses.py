@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from teacher_bridge.nano.losses import (
+from teacher_bridge.nano.training.losses import (
     ClickAffinity,
     dice_loss,
     intersection_over_union,

@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("sam2")
 pytest.importorskip("skimage")
 
-from teacher_bridge.nano import build, evaluate, scoring
+from teacher_bridge.nano import build
 from teacher_bridge.nano.build import (
     WEIGHTS,
     build_nano_predictor,
@@ -16,9 +16,10 @@ from teacher_bridge.nano.build import (
     read_weights,
     write_weights,
 )
-from teacher_bridge.nano.clips import HELD_OUT_SEED, make_clip
-from teacher_bridge.nano.scoring import Score, mean_iou, score_clip
-from teacher_bridge.nano.tracking import overlap, track
+from teacher_bridge.nano.training import evaluate, scoring
+from teacher_bridge.nano.training.clips import HELD_OUT_SEED, make_clip
+from teacher_bridge.nano.training.scoring import Score, mean_iou, score_clip
+from teacher_bridge.nano.training.tracking import overlap, track
 
 needs_weights = pytest.mark.skipif(not WEIGHTS.is_file(), reason="no trained weights here")
 

@@ -7,12 +7,18 @@ import torch
 pytest.importorskip("sam2")
 pytest.importorskip("skimage")
 
-from teacher_bridge.nano import train
-from teacher_bridge.nano.batches import ClipPool
 from teacher_bridge.nano.build import build_nano_predictor
-from teacher_bridge.nano.schedule import Step, average_decay, balance, learning_rate, plan_step
-from teacher_bridge.nano.state import TrainingState, move_average
-from teacher_bridge.nano.unroll import Unroller
+from teacher_bridge.nano.training import train
+from teacher_bridge.nano.training.batches import ClipPool
+from teacher_bridge.nano.training.schedule import (
+    Step,
+    average_decay,
+    balance,
+    learning_rate,
+    plan_step,
+)
+from teacher_bridge.nano.training.state import TrainingState, move_average
+from teacher_bridge.nano.training.unroll import Unroller
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from ditta_jax.data.procedural.ground import make_ground
 from ditta_jax.data.procedural.render import Picture, render
 from ditta_jax.data.procedural.scene import make_scene
 from ditta_jax.data.procedural.shift import apply_shift, draw_shift
-from teacher_bridge.nano.clips import FRAME_SIZE, LEAST_AREA, NO_OBJECT, Clip
-from teacher_bridge.nano.scenes import connected_parts
+from teacher_bridge.nano.training.clips import FRAME_SIZE, LEAST_AREA, NO_OBJECT, Clip
+from teacher_bridge.nano.training.scenes import connected_parts
 
 DRIVE_SEED = 21  # first number of every seed; the data set's splits have others
 

@@ -11,9 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from teacher_bridge.nano.clips import HELD_OUT_SEED, NO_OBJECT, Clip, Where, click_in, make_clip
-from teacher_bridge.nano.drive_clips import make_drive_clip
-from teacher_bridge.nano.tracking import overlap, track
+from teacher_bridge.nano.training.clips import (
+    HELD_OUT_SEED,
+    NO_OBJECT,
+    Clip,
+    Where,
+    click_in,
+    make_clip,
+)
+from teacher_bridge.nano.training.drive_clips import make_drive_clip
+from teacher_bridge.nano.training.tracking import overlap, track
 
 PROMPTED_AREA = 150  # pixels an object shows in frame 0 to be prompted
 SCORED_AREA = 60  # pixels it shows in a later frame to be scored there

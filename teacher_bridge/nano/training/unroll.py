@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from teacher_bridge.nano.batches import Batch
-from teacher_bridge.nano.losses import ClickAffinity, mask_loss
+from teacher_bridge.nano.training.batches import Batch
+from teacher_bridge.nano.training.losses import ClickAffinity, mask_loss
 
 AFFINITY_WEIGHT = 1.0
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from teacher_bridge.nano.build import build_untrained_predictor, read_torch_file
-from teacher_bridge.nano.initialisation import initialise
-from teacher_bridge.nano.losses import ClickAffinity
-from teacher_bridge.nano.schedule import average_decay, learning_rate
+from teacher_bridge.nano.training.initialisation import initialise
+from teacher_bridge.nano.training.losses import ClickAffinity
+from teacher_bridge.nano.training.schedule import average_decay, learning_rate
 
 ADAM_RATE, MUON_RATE = 3.5e-4, 4.5e-4
 WEIGHT_DECAY = 0.05

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from teacher_bridge.nano.appearance import random_appearance
-from teacher_bridge.nano.scenes import MARGIN, Actor, random_scene
-from teacher_bridge.nano.silhouettes import SIDE
+from teacher_bridge.nano.training.appearance import random_appearance
+from teacher_bridge.nano.training.scenes import MARGIN, Actor, random_scene
+from teacher_bridge.nano.training.silhouettes import SIDE
 
 FRAME_SIZE = 192
 HELD_OUT_SEED = 10_000_000  # seeds from here on are never trained on

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from teacher_bridge.nano.clips import (
+from teacher_bridge.nano.training.clips import (
     FRAME_SIZE,
     HELD_OUT_SEED,
     LEAST_AREA,
@@ -19,7 +19,7 @@ from teacher_bridge.nano.clips import (
     click_in,
     make_clip,
 )
-from teacher_bridge.nano.drive_clips import make_drive_clip
+from teacher_bridge.nano.training.drive_clips import make_drive_clip
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # as `sam2` normalises frames
 DRIVE_EVERY = 2  # of so many clips one shows the demo's streets

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from teacher_bridge.nano.textures import photographs, texture
+from teacher_bridge.nano.training.textures import photographs, texture
 
 SIDE = 96  # pixels a side of a figure's own canvas
 

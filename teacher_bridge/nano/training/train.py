@@ -1,6 +1,6 @@
 """Trains the nano SAM 2 from scratch on procedural clips, on CPU cores.
 
-    python -m teacher_bridge.nano.train --out runs/nano --hours 1.33
+    python -m teacher_bridge.nano.training.train --out runs/nano --hours 1.33
 
 Each worker is one process with one thread, which on few cores outruns threads within operators;
 gradients are averaged after every step. The schedule follows the time budget, so training ends
@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, multiprocessing, nn
 
-from teacher_bridge.nano.batches import ClipPool
 from teacher_bridge.nano.build import write_weights
-from teacher_bridge.nano.schedule import balance, plan_step
-from teacher_bridge.nano.state import TrainingState
-from teacher_bridge.nano.unroll import Unroller
+from teacher_bridge.nano.training.batches import ClipPool
+from teacher_bridge.nano.training.schedule import balance, plan_step
+from teacher_bridge.nano.training.state import TrainingState
+from teacher_bridge.nano.training.unroll import Unroller
 
 CLIP_LENGTH = 8
 FIRST_POOL = 150  # clips per worker before the first step

@@ -1,8 +1,8 @@
 """Measures a nano SAM 2 on held-out procedural clips, or on real DAVIS clips.
 
-    python -m teacher_bridge.nano.evaluate --clips 50
-    python -m teacher_bridge.nano.evaluate --clips 50 --streets
-    python -m teacher_bridge.nano.evaluate --davis DAVIS_FOLDER
+    python -m teacher_bridge.nano.training.evaluate --clips 50
+    python -m teacher_bridge.nano.training.evaluate --clips 50 --streets
+    python -m teacher_bridge.nano.training.evaluate --davis DAVIS_FOLDER
 
 Held-out clips come from the generator of the training clips, from seeds that training never
 uses. Every figure and region of at least 150 visible pixels in frame 0 gets one click there.
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     import torch
 
     from teacher_bridge.nano.build import build_nano_predictor
-    from teacher_bridge.nano.scoring import print_davis, print_held_out
+    from teacher_bridge.nano.training.scoring import print_davis, print_held_out
 
     torch.set_num_threads(options.threads)
     predictor = build_nano_predictor(options.checkpoint)

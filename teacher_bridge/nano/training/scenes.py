@@ -8,8 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from teacher_bridge.nano.silhouettes import SIDE, Figure, car, person, random_figure, sign, tree
-from teacher_bridge.nano.textures import texture
+from teacher_bridge.nano.training.silhouettes import (
+    SIDE,
+    Figure,
+    car,
+    person,
+    random_figure,
+    sign,
+    tree,
+)
+from teacher_bridge.nano.training.textures import texture
 
 MARGIN = 0.25  # of the frame, on every side of the background canvas
 

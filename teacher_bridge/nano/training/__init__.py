@@ -1,0 +1,1 @@
+"""How the nano SAM 2 was trained: its clips, its steps, its scores. Not in the wheel."""
