@@ -1,4 +1,4 @@
-"""JSON files that are either whole or refused: a checksum over every byte, written atomically."""
+"""Files that are either whole or refused: sealed JSON, atomic writing, errors with the path."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import math
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
+
+from ditta_jax.errors import UserError
 
 _HEAD = b'{\n"checksum": "'
 _HEX_DIGITS = 64
@@ -82,19 +85,45 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes under a temporary name in the same folder, syncs, renames; removes stale leftovers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_stale_partials(path.parent)
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}{_PARTIAL}")
+    """Writes under a temporary name in the same folder, syncs, renames; removes stale leftovers.
+
+    Raises:
+      UserError: the file cannot be written; an old one is still there, whole.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale_partials(path.parent)
+        _put(path, data, sync=True)
+        _sync_folder(path.parent)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes under a temporary name and renames, without waiting for the disk.
+
+    For the many small files that something else vouches for with their digests: whoever is killed
+    leaves whole files, and what a power cut takes is noticed when the digests are compared.
+
+    Raises:
+      UserError: the file cannot be written; an old one is still there, whole.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(path, data, sync=False)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a refusal of the system to write `path` into one line that names path and reason."""
     try:
-        with open(partial, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {_reason(path, error)}") from error
+
+
+def digest_of_file(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove_stale_partials(folder: Path) -> None:
@@ -105,6 +134,47 @@ def remove_stale_partials(folder: Path) -> None:
                 leftover.unlink()
         except OSError:
             continue  # another process was quicker
+
+
+def _put(path: Path, data: bytes, sync: bool) -> None:
+    # cut, so that it is not longer than a file's name may be where the name itself just fits
+    name = f".{path.name[:40]}.{os.getpid()}-{time.monotonic_ns()}{_PARTIAL}"
+    partial = path.with_name(name)
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+_ADVICE = {
+    errno.ENOSPC: "free some space, then run the same command again",
+    errno.EDQUOT: "free some space, then run the same command again",
+    errno.EFBIG: "files may not grow so large here (ulimit -f); run the same command again without",
+    errno.EROFS: "choose another place",
+    errno.EACCES: "choose another place, or have its owner let you write there",
+    errno.EPERM: "choose another place, or have its owner let you write there",
+    errno.ENAMETOOLONG: "shorten it",
+    errno.EISDIR: "move that folder away",
+}
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """What the system says and what to do about it; names a file that stands in a folder's place.
+
+    `error` may be about a part of the path, or about the temporary file beside it.
+    """
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        for folder in path.parents:
+            if os.path.lexists(folder) and not folder.is_dir():
+                return f"{folder} is a file and not a folder; move it away"
+    said = error.strerror or str(error)
+    advice = _ADVICE.get(error.errno or 0)
+    return f"{said}; {advice}" if advice else said
 
 
 def _layout(value: Any) -> str:

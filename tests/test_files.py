@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ditta_jax.errors import UserError
 from ditta_jax.files import parse_json, read_regular, seal, unseal, write_atomically
 
 simple = (
@@ -62,7 +63,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         raise OSError("disk is gone")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk is gone"):
+    with pytest.raises(UserError, match="file.json: cannot be written: disk is gone"):
         write_atomically(path, b"new")
     assert [file.name for file in tmp_path.iterdir()] == ["file.json"]
     assert path.read_bytes() == b"old"
