@@ -1,7 +1,25 @@
-"""Errors that a person reads: one line that says what is wrong, where, and what to do."""
+"""How a program ends: with its result, with one line that a person reads, or by a signal.
 
+Python raises `KeyboardInterrupt` wherever the main thread happens to be. Inside a callback of the
+garbage collector (JAX has one) or a finalizer it is printed and forgotten, and the program goes on.
+So signals are noted as well: an exception that got lost that way is raised again at once, and one
+that got lost in any other way at the next safe point, `stop_if_interrupted()`.
+"""
+
+import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+# Ctrl-C, what `kill` and batch systems send, and what a terminal sends that is closed.
+_SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+_AGAIN_SECONDS = 0.05  # by then the callback that swallowed the exception has returned
+_ONE_PRESS_SECONDS = 1.0  # wrappers pass on a signal that the terminal sent to everybody already
+
+_noted: tuple[int, float] | None = None  # the signal that asked for the end, and when
 
 
 class UserError(Exception):
@@ -11,21 +29,112 @@ class UserError(Exception):
     """
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the program to end.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.signal = number
+
+
 def run(main: Callable[[], int | None]) -> None:
-    """Run an entry point and exit: 2 with one line for a `UserError`, 130 for Ctrl-C.
+    """Run an entry point and exit.
 
     Args:
         main: the program; its result is the exit status (`None` counts as 0).
 
     Raises:
-        SystemExit: always.
+        SystemExit: always. 2 with one line for a `UserError`, or where the system refuses a file;
+            128 + n with a word for signal n (Ctrl-C 130, SIGTERM 143, a closed terminal 129);
+            141 in silence where nobody reads the output any more.
     """
     try:
-        status = main() or 0
+        with _noticing_signals():
+            status = main() or 0
+            sys.stdout.flush()  # here, where a full disk can still be told
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        status = 130
+        status = _say(f"error: {' '.join(str(error).split())}", 2)
+    except KeyboardInterrupt as error:
+        number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+        word = "interrupted" if number == signal.SIGINT else "terminated"
+        status = _say(f"{word}; run the same command again to go on", 128 + number)
+    except BrokenPipeError:
+        status = 128 + 13
+    except OSError as error:
+        if error.strerror is None:  # not from the system: a fault of the program
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        status = _say(f"error: {where}{error.strerror}", 2)
+    _let_go_of_broken_output()
     raise SystemExit(status)
+
+
+def stop_if_interrupted() -> None:
+    """A safe point: raises `Interrupted` if a signal asked for the end and was not heard."""
+    if _noted is not None and threading.current_thread() is threading.main_thread():
+        raise Interrupted(_noted[0])
+
+
+@contextmanager
+def _noticing_signals() -> Iterator[None]:
+    """Within it, signals raise `Interrupted` in the main thread; a second one ends at once.
+
+    A signal that was ignored before (`nohup`, `&` in a script) stays ignored.
+    """
+    global _noted
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals belong to the main thread
+        return
+    _noted = None
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    hook = sys.unraisablehook
+    for number, handler in before.items():
+        if handler not in (signal.SIG_IGN, None):
+            signal.signal(number, _note)
+    sys.unraisablehook = lambda lost: _raise_again() if _is_ours(lost) else hook(lost)
+    try:
+        yield
+    finally:
+        _noted = None
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+def _note(number: int, frame: object) -> None:
+    global _noted
+    now = time.monotonic()
+    if _noted is None:
+        _noted = number, now
+        raise Interrupted(number)
+    if now - _noted[1] > _ONE_PRESS_SECONDS:  # whoever asks again does not want to wait
+        os._exit(128 + number)
+
+
+def _is_ours(lost) -> bool:
+    return lost.exc_type is not None and issubclass(lost.exc_type, Interrupted)
+
+
+def _raise_again() -> None:
+    """Raise the lost exception soon, by an alarm: here it would be lost once more."""
+    signal.signal(signal.SIGALRM, lambda *_: stop_if_interrupted())
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+
+
+def _say(text: str, status: int) -> int:
+    with suppress(OSError):  # the terminal may be gone
+        print(text, file=sys.stderr, flush=True)
+    return status
+
+
+def _let_go_of_broken_output() -> None:
+    """Keep the interpreter from failing at its end over output that has no way out."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
