@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -190,6 +191,13 @@ class _FolderLabels(LabelSequence):
         file = self._files[check_index(index, len(self))]
         raw = decode_mask(_read(file), str(file), self._size)
         return to_labels(raw, str(file), self._convention, self._ignore, self._num_classes)
+
+    def digest(self, start: int = 0) -> str:
+        """See `LabelSequence`; of the files' bytes and how they are read."""
+        total = hashlib.sha256(f"{self._convention} {self._ignore}".encode())
+        for file in self._files[start:]:
+            total.update(hashlib.sha256(_read(file)).digest())
+        return total.hexdigest()
 
 
 def to_labels(

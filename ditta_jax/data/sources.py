@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,13 @@ class _EncodedLabels(LabelSequence):
 
     def __getitem__(self, index: int) -> np.ndarray:
         return decode_mask(self._store[index], f"{self._where}: label {index}", self._size)
+
+    def digest(self, start: int = 0) -> str:
+        """See `LabelSequence`; of the encoded maps."""
+        total = hashlib.sha256()
+        for index in range(start, len(self)):
+            total.update(hashlib.sha256(self._store[index]).digest())
+        return total.hexdigest()
 
 
 def _data_source(builder: Any, split: str) -> Any:

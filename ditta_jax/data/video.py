@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,14 @@ class FrameSequence(ABC):
         """JPEG or PNG bytes which decode to this frame."""
         return encode_png(self[index])
 
+    def digest(self) -> str:
+        """SHA-256 that is another one if a frame or its name is; nothing is decoded for it."""
+        total = hashlib.sha256()
+        for index in range(len(self)):
+            total.update(f"{self.frame_name(index)}\n".encode())
+            total.update(hashlib.sha256(self.encoded(index)).digest())
+        return total.hexdigest()
+
 
 class LabelSequence(ABC):
     """Label maps of a video: UInt8["H W"], class index or 255 (ignore)."""
@@ -47,6 +56,13 @@ class LabelSequence(ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> np.ndarray:
         """Label map of frame `index`; UserError if it does not decode or has a wrong value."""
+
+    def digest(self, start: int = 0) -> str:
+        """SHA-256 that is another one if a label map from `start` on is."""
+        total = hashlib.sha256()
+        for index in range(start, len(self)):
+            total.update(hashlib.sha256(self[index].tobytes()).digest())
+        return total.hexdigest()
 
 
 class Video(NamedTuple):

@@ -7,6 +7,7 @@ short one; going back further starts again at the nearest key frame.
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
 from fractions import Fraction
@@ -17,6 +18,7 @@ import numpy as np
 
 from ditta_jax.data.video import FrameSequence, Video, check_index
 from ditta_jax.errors import UserError
+from ditta_jax.files import digest_of_file
 
 if TYPE_CHECKING:
     import av
@@ -173,6 +175,10 @@ class VideoFileFrames(FrameSequence):
         if image is None:
             raise UserError(f"{self._path}: frame {number} is gone; the file changed meanwhile")
         return image
+
+    def digest(self) -> str:
+        """See `FrameSequence`; of the file's bytes and the numbers of the kept frames."""
+        return hashlib.sha256(f"{digest_of_file(self._path)} {self._kept}".encode()).hexdigest()
 
     def close(self) -> None:
         """Closes the file; reading on opens it again."""

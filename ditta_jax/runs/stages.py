@@ -27,6 +27,7 @@ from ditta_jax.students.parts import Adaptable, split_student
 from ditta_jax.students.student import Student
 from ditta_jax.teacher.records import Masklets, Request, class_peaks
 
+METHOD_VERSION = 1  # raised when DiTTA's numbers change, so that finished videos are done again
 CHUNK = 8  # frames per compiled call of stage D: hides dispatch, bounds what is in flight
 
 

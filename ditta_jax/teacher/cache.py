@@ -47,6 +47,7 @@ __all__ = [
     "Request",
     "class_peaks",
     "masklets_path",
+    "masks_in_cache",
     "read_entry",
     "read_masklets",
     "request_key",
@@ -177,6 +178,24 @@ def read_masklets(folder: Path, key: str) -> Masklets | None:
     except (ValueError, KeyError, UserError) as error:
         _log.warning("%s: ignored and to be computed again: %s", path, error)
     return None
+
+
+def masks_in_cache(cache_dir: Path | str, identity: Mapping[str, Any], entry: str) -> str | None:
+    """Returns the digest of the masks that a teacher's answer holds now.
+
+    Args:
+      cache_dir: the cache folder.
+      identity: the teacher's.
+      entry: the entry's name.
+
+    Returns:
+      None if there is no whole answer.
+    """
+    key = teacher_key(identity)
+    if not masklets_path(Path(cache_dir) / entry, key).is_file():
+        return None
+    masklets = read_masklets(Path(cache_dir) / entry, key)
+    return None if masklets is None else masklets.digest()
 
 
 def _refuse_links(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -93,6 +95,11 @@ class Masklets(NamedTuple):
     frames: tuple[tuple[tuple[int, str], ...], ...]
     pixels_per_class: Int[np.ndarray, " C"]
     provenance: Mapping[str, Any]
+
+    def digest(self) -> str:
+        """Returns the SHA-256 of all that results depend on: the masks, not who made them when."""
+        content = [self.size, self.objects, self.frames, [int(n) for n in self.pixels_per_class]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def decode(self, t: int) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, "n H W"]]:
         """Returns ids and masks of the objects of frame t, in list order."""
