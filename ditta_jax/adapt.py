@@ -12,6 +12,7 @@ Warm-up then freeze, for every video on its own (DiTTA, CVPR 2026):
 Example: python -m ditta_jax.adapt --config configs/demo.py --config.tta.iters=3
 """
 
+import functools
 import os
 import time
 from collections.abc import Container, Iterator
@@ -75,6 +76,7 @@ class Work(NamedTuple):
     Attributes:
         config: the settings.
         model: the student, taken apart.
+        fingerprint: of the student's weights.
         videos: opened one by one.
         classes: their names.
         palette: their colours.
@@ -84,6 +86,7 @@ class Work(NamedTuple):
 
     config: ConfigDict
     model: "stages.Model"
+    fingerprint: str
     videos: "Videos"
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
@@ -97,15 +100,17 @@ def adapt_videos(config: ConfigDict) -> dict:
     from ditta_jax.runs.progress import RunProgress
 
     work = open_work(config)
-    entries = ask_teacher(work)
-    with RunProgress(len(work.videos)) as progress:
-        records = finished_before(work, entries, progress)
-        for group in groups_of_videos(work, finished=records):
-            with progress.videos([video.name for video in group]):
-                for record in adapt_group(work, group, entries, progress):
-                    work.run.save_finished(record, entries[record.name].name)
-                    records[record.name] = record
-    result = work.run.write_result([records[name] for name in work.videos.names])
+    with work.run.opened(work.videos.names):
+        with RunProgress(len(work.videos)) as progress:
+            records, parts = finished_before(work, progress)
+        entries = ask_teacher(work, finished=records)
+        with RunProgress(len(work.videos), done=len(records)) as progress:
+            for group in groups_of_videos(work, finished=records):
+                with progress.videos([video.name for video in group]):
+                    for record in adapt_group(work, group, entries, progress):
+                        save_finished(work, record, parts[record.name], entries[record.name])
+                        records[record.name] = record
+        result = work.run.write_result([records[name] for name in work.videos.names])
     if result["methods"]:
         results.print_table(result)
     print(f"results in {work.run.path}")
@@ -140,21 +145,21 @@ def open_work(config: ConfigDict) -> Work:
     if len(videos) == 0:
         raise UserError("data: no videos")
     folder = Path(config.output) / config.name
-    identity = {"student": checkpoint.fingerprint(student)}
-    run_folder = RunFolder(folder, config.to_dict(), classes, palette, identity)
+    run_folder = RunFolder(folder, config.to_dict(), classes, palette)
     cache = Path(config.teacher.cache or Path(config.output) / "teacher_cache")
     model = stages.take_apart(student, config.precision.compute)
-    return Work(config, model, videos, classes, palette, run_folder, cache)
+    fingerprint = checkpoint.fingerprint(student)
+    return Work(config, model, fingerprint, videos, classes, palette, run_folder, cache)
 
 
 # ============================================================================ A, B for all videos
 
 
-def ask_teacher(work: Work) -> dict[str, Path]:
-    """Write the requests of all videos, then have one teacher process answer what is missing.
+def ask_teacher(work: Work, finished: Container[str] = ()) -> dict[str, Path]:
+    """Write the requests of the videos, then have one teacher process answer what is missing.
 
     Returns:
-        each video's entry in the cache; its name is a key of the video's warm-up.
+        the entry in the cache of each video that is not finished.
     """
     from ditta_jax.runs import stages
     from ditta_jax.runs.progress import RunProgress
@@ -162,17 +167,18 @@ def ask_teacher(work: Work) -> dict[str, Path]:
     from ditta_jax.teacher.cache import write_request
     from ditta_jax.teacher.process import run_teacher
 
-    entries = {}
-    with RunProgress(len(work.videos)) as progress:
-        for index, name in enumerate(work.videos.names):
+    entries: dict[str, Path] = {}
+    todo = [(i, name) for i, name in enumerate(work.videos.names) if name not in finished]
+    with RunProgress(len(todo)) as progress:
+        for index, name in todo:
             with progress.video(name), progress.stage("A: prompts for the teacher") as advance:
                 video = work.videos[index]
                 frozen = stages.label_warm_up(work.model, video, work.config, advance)
                 request = stages.request_of(video, frozen, len(work.classes), work.config)
                 entries[name] = write_request(work.cache, request, video.frames)
-    if work.config.teacher.config == ground_truth.NAME:
+    if work.config.teacher.config == ground_truth.NAME or not entries:
         return entries
-    with RunProgress(len(work.videos)) as progress:
+    with RunProgress(len(todo)) as progress:
 
         def on_progress(event):
             if event["event"] == "start":
@@ -189,16 +195,62 @@ def ask_teacher(work: Work) -> dict[str, Path]:
 
 
 def finished_before(
-    work: Work, entries: dict[str, Path], progress: "RunProgress"
-) -> dict[str, "VideoRecord"]:
-    """The records that an interrupted run left behind, by name."""
-    records = {}
-    for name in work.videos.names:
-        record = work.run.load_finished(name, entries[name].name)
+    work: Work, progress: "RunProgress"
+) -> tuple[dict[str, "VideoRecord"], dict[str, dict]]:
+    """What earlier runs left behind and that holds for this one.
+
+    Returns:
+        records of the finished videos, by name; and of all videos, what their results follow from.
+    """
+    from ditta_jax.teacher.cache import masks_in_cache
+
+    masks_now = functools.partial(masks_in_cache, work.cache, teacher_identity_of(work))
+    records, parts = {}, {}
+    for index, name in enumerate(work.videos.names):
+        parts[name] = record_parts(work, work.videos[index])
+        record = work.run.load_finished(name, parts[name], masks_now)
         if record is not None:
             records[name] = record
             progress.skip(name)
-    return records
+    return records, parts
+
+
+def record_parts(work: Work, video: "Video") -> dict:
+    """All that the result of a video follows from, by name."""
+    from ditta_jax.runs import record_key, stages
+
+    T, percent = len(video.frames), work.config.warmup.percent
+    warmup, first = stages.warm_up_length(T, percent), stages.first_scored(T, percent)
+    teacher = teacher_identity_of(work)
+    if not teacher:  # the ground truth stands in: what it says of the frames adapted on
+        truth = video.labels.digest(0) if video.labels is not None else ""
+        teacher = {"ground truth": truth}
+    return {
+        "format of records": record_key.FORMAT,
+        "version of DiTTA": stages.METHOD_VERSION,
+        "the student's weights": work.fingerprint,
+        "the classes": record_key.digest([work.classes, work.palette]),
+        **record_key.video_parts(video, warmup, first),
+        **{f"teacher's {name}": value for name, value in teacher.items()},
+        **record_key.settings_parts(work.config.to_dict()),
+    }
+
+
+def teacher_identity_of(work: Work) -> dict[str, str]:
+    """Who the teacher is, its weights by their digest; empty for the ground truth."""
+    from ditta_jax.teacher import ground_truth
+    from ditta_jax.teacher.process import teacher_identity
+
+    teacher = work.config.teacher
+    return {} if teacher.config == ground_truth.NAME else teacher_identity(teacher)
+
+
+def save_finished(work: Work, record: "VideoRecord", parts: dict, entry: Path) -> None:
+    """Mark a video as done: its files are written, and its record vouches for them."""
+    from ditta_jax.teacher.cache import masks_in_cache
+
+    digest = masks_in_cache(work.cache, teacher_identity_of(work), entry.name)
+    work.run.save_finished(record, parts, {"entry": entry.name, "digest": digest} if digest else {})
 
 
 def groups_of_videos(work: Work, finished: Container[str]) -> Iterator[list["Video"]]:
@@ -299,7 +351,7 @@ def keep_losses(work: Work, name: str, rows: list[dict[str, float]]) -> None:
     """Write a video's losses, one line per step."""
     from ditta_jax.runs import tensorboard
 
-    work.run.append_losses(name, rows)
+    work.run.write_losses(name, rows)
     if work.config.report.tensorboard:
         tensorboard.write_losses(work.run.path / "tensorboard", name, rows)
 

@@ -266,7 +266,7 @@ def test_a_group_is_of_one_size_and_of_unfinished_videos():
     )
     config = default_config()
     config.parallel.videos = 2
-    work = adapt.Work(config, None, videos, (), (), None, Path())
+    work = adapt.Work(config, None, "", videos, (), (), None, Path())
 
     def groups(finished):
         return ["".join(v.name for v in group) for group in adapt.groups_of_videos(work, finished)]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from ditta_jax.files import write_atomically
+from ditta_jax.files import write_whole
 from ditta_jax.labels import IGNORE
 
 _PANEL_WIDTH = 480  # larger frames are scaled down to it: four panels fit a screen
@@ -63,7 +63,7 @@ def write_overlay(
     picture.paste(legend, (0, top + size[1]))
     encoded = io.BytesIO()
     picture.save(encoded, "png")
-    write_atomically(path, encoded.getvalue())
+    write_whole(path, encoded.getvalue())
 
 
 def _legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:

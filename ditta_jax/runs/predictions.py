@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from ditta_jax.errors import UserError
-from ditta_jax.files import write_atomically
+from ditta_jax.files import write_whole
 from ditta_jax.names import kept_name
 
 # PNG compression of one 480p frame takes about 10 ms of one core; more threads would take cores
@@ -66,7 +65,7 @@ class PredictionWriter:
         image.putpalette(self._palette)
         encoded = io.BytesIO()
         image.save(encoded, "png")
-        write_atomically(path, encoded.getvalue())
+        write_whole(path, encoded.getvalue())
 
     def _done(self, future: Future) -> None:
         self._free.release()
@@ -76,10 +75,7 @@ class PredictionWriter:
     def _raise_errors(self) -> None:
         if not self._errors:
             return
-        error = self._errors[0]
-        if isinstance(error, OSError):
-            raise UserError(f"{self._folder}: cannot write a prediction ({error})") from error
-        raise error
+        raise self._errors[0]
 
 
 def _flat_palette(palette: Sequence[Sequence[int]]) -> bytes:

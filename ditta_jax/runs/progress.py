@@ -1,11 +1,25 @@
-"""Progress of a run: a live bar in a terminal, plain lines everywhere else."""
+"""Progress of a run: a live bar in a terminal, plain lines everywhere else, or nothing."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from ditta_jax.errors import stop_if_interrupted
+
+_ESTIMATE_SECONDS = 24 * 3600.0  # how far back rich looks for its estimate: videos take minutes
 
 
 class RunProgress:
@@ -16,33 +30,46 @@ class RunProgress:
                 with progress.stage("A student", frames) as advance:
                     advance()
 
+    Each stage and step is a safe point for Ctrl-C (`ditta_jax.errors`).
+
     Args:
         videos: how many videos the run has.
         console: where to; the terminal's standard error by default.
+        done: how many of them are done before; no part in the estimated time.
+        quiet: say nothing.
     """
 
-    def __init__(self, videos: int, console: Console | None = None) -> None:
+    def __init__(
+        self, videos: int, console: Console | None = None, done: int = 0, quiet: bool = False
+    ) -> None:
         self._console = console or Console(stderr=True, highlight=False)
+        self._quiet = quiet
         self._total = videos
-        self._done = 0
+        self._done = done
         self._timed: list[float] = []
+        self._note = ""
         self._bar: Progress | None = None
         self._names: tuple[str, ...] = ()
 
     def __enter__(self) -> "RunProgress":
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._quiet:
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
+                _Speed(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=self._console,
                 transient=True,
+                speed_estimate_period=_ESTIMATE_SECONDS,
             )
             self._bar.start()
-            self._run = self._bar.add_task("videos", total=self._total, note="")
-            self._step = self._bar.add_task("", total=None, visible=False, note="")
+            self._run = self._bar.add_task(
+                "videos", total=self._total, completed=self._done, note="", unit=""
+            )
+            self._step = self._bar.add_task("", total=None, visible=False, note="", unit="frames")
         return self
 
     def __exit__(self, *_) -> None:
@@ -81,19 +108,32 @@ class RunProgress:
             steps: how many there are, if that is known.
             video: the one of them that it is about, if it is not all.
         """
+        stop_if_interrupted()
         label = self._label(self._names if video is None else (video,))
         if self._bar is None:
             self.say(f"{label}: {name}" + (f" ({steps})" if steps else ""))
-            yield lambda steps=1: None
+            yield lambda steps=1: stop_if_interrupted()
             return
         bar, task = self._bar, self._step
         bar.reset(task, total=steps, description=f"{label}: {name}", visible=True)
-        yield lambda steps=1: bar.advance(task, steps)
+
+        def advance(steps: int = 1) -> None:
+            stop_if_interrupted()
+            bar.advance(task, steps)
+
+        yield advance
         bar.update(task, visible=False)
+
+    def note(self, text: str) -> None:
+        """What stands behind the count of videos from now on, such as the scores so far."""
+        self._note = text
+        if self._bar is not None:
+            self._bar.update(self._run, note=text)
 
     def say(self, text: str) -> None:
         """One line that stays."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if not self._quiet:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def seconds_left(self) -> float | None:
         """Estimate from the videos so far; None before the first and after the last."""
@@ -113,10 +153,19 @@ class RunProgress:
         label = self._label(self._names)
         self._done += len(self._names)
         left = self.seconds_left()
-        note = "" if left is None else f"about {duration(left)} left"
-        self.say(f"{label}: {what}" + (f", {note}" if note else ""))
+        more = [self._note, "" if left is None else f"about {duration(left)} left"]
+        self.say(", ".join([f"{label}: {what}", *filter(None, more)]))
         if self._bar is not None:
-            self._bar.update(self._run, completed=self._done, note=note)
+            self._bar.update(self._run, completed=self._done)
+
+
+class _Speed(ProgressColumn):
+    """Steps a second of the current stage."""
+
+    def render(self, task: Task) -> Text:
+        """Steps a second, where there are steps."""
+        speed = task.speed if task.fields["unit"] else None
+        return Text("" if speed is None else f"{speed:.1f} {task.fields['unit']}/s")
 
 
 def duration(seconds: float) -> str:

@@ -1,41 +1,60 @@
 """The folder of a run, written so that an interrupted run goes on with the next video.
 
 <run>/config.json                       the settings
-<run>/videos/<video>.json               a finished video: its scores and seconds, checksummed
-<run>/losses.jsonl                      one line per adaptation step
+<run>/videos/<video>.json               a finished video: its scores and seconds, what they follow
+                                        from, digests of its files; checksummed
+<run>/losses/<video>.jsonl              one line per adaptation step
+<run>/losses.jsonl                      those of all videos, once every video is done
 <run>/predictions/<video>/<frame>.png   palette PNGs, pixel value = class index
 <run>/overlays/<video>/<frame>.png      pictures to look at
 <run>/result.json                       all of it together, once every video is done
+<run>/earlier-<n>/                      what was here and is not of this run: other settings, videos
+
+One run at a time owns the folder, and all in it is of one configuration.
 """
 
-import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ditta_jax.files import seal, unseal, write_atomically
+from ditta_jax.errors import UserError
+from ditta_jax.files import digest_of_file, seal, unseal, write_atomically, writing
 from ditta_jax.names import file_name, kept_name
-from ditta_jax.runs import results
+from ditta_jax.runs import lock, record_key, results
+from ditta_jax.runs.earlier import Earlier
 from ditta_jax.runs.predictions import PredictionWriter
 from ditta_jax.runs.video_record import VideoRecord
 
 log = logging.getLogger(__name__)
 
-# Settings that say where a run is kept or computed, and not what.
-_WHERE = ("name", "output", "parallel")
+# Where the outputs of a video lie: <run>/<place>/<video><ending>. The record comes first: without
+# it the others are leftovers.
+_PLACES = {
+    "videos": ".json",
+    "losses": ".jsonl",
+    "predictions": "",
+    "overlays": "",
+    "students": "",
+    "tensorboard": "",
+}
+_OF_ALL_VIDEOS = ("result.json", "losses.jsonl", "report.html")
+# Sections of a configuration: a JSON file without them is none of this program.
+_SECTIONS = {"name", "data", "student", "teacher", "tta"}
+# Settings that do not make another run of it.
+_WHERE = ("name", "output", "parallel", "report", "train", "profile")
 
 
 class RunFolder:
-    """Reads and writes the folder of one run.
+    """Reads and writes the folder of one run; nothing is touched before `opened`.
 
     Args:
-        path: the folder; made if missing.
+        path: the folder.
         config: the settings as nested dicts of JSON values (`ConfigDict.to_dict()`).
         classes: names of the C classes.
         palette: RGB of each class.
-        identity: what else the results depend on, such as a hash of the student's weights.
     """
 
     def __init__(
@@ -44,42 +63,126 @@ class RunFolder:
         config: Mapping[str, Any],
         classes: Sequence[str],
         palette: Sequence[Sequence[int]],
-        identity: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
         self.classes = tuple(classes)
         self._config = dict(config)
         self._palette = palette
-        what = {key: value for key, value in config.items() if key not in _WHERE}
-        self.key = _hash({"config": what, "classes": self.classes, "identity": identity or {}})
-        self._losses = self.path / "losses.jsonl"
-        self._videos_with_losses = _drop_torn_line(self._losses)
-        write_atomically(self.path / "config.json", _json(self._config))
+        self._earlier = Earlier(self.path)
 
-    def load_finished(self, video: str, video_key: str = "") -> VideoRecord | None:
-        """The record of a video this run has finished, or None.
+    @contextmanager
+    def opened(self, videos: Collection[str]) -> Iterator["RunFolder"]:
+        """Own the folder, and leave in it only what may be of this run.
+
+        Args:
+            videos: names of the run's videos.
+
+        Raises:
+            UserError: another run owns it, it holds files of something else, it is not writable.
+        """
+        _refuse_foreign(self.path)
+        with lock.FolderLock(self.path):
+            config = _read_json(self.path / "config.json")
+            if config is not None and _same_run(config) != _same_run(
+                record_key.plain(self._config)
+            ):
+                self._set_aside_summary("config.json")
+            strangers = list(self._strangers({file_name(video) for video in videos}))
+            if strangers:
+                self._set_aside_summary("config.json")
+                self._earlier.keep(strangers)
+                names = {path.name for path in strangers if path.parent.name == "videos"}
+                log.warning(
+                    "%s: what is of other videos (%s) is now in %s",
+                    self.path,
+                    ", ".join(sorted(name.removesuffix(".json") for name in names)) or "unfinished",
+                    self._earlier.name,
+                )
+            write_atomically(self.path / "config.json", _json(self._config))
+            yield self
+
+    # ------------------------------------------------------------------------ finished videos
+
+    def load_finished(
+        self,
+        video: str,
+        parts: Mapping[str, Any],
+        masks_now: Callable[[str], str | None] = lambda entry: None,
+    ) -> VideoRecord | None:
+        """The record of a video this run has finished, or None, with a word that says why.
+
+        Where it is None, nothing of the video is left in the folder: what is of another run is set
+        aside, and what an interrupted attempt left is removed.
 
         Args:
             video: the video's name.
-            video_key: a hash of what is in the video, if the caller has one.
+            parts: what its result follows from (`record_key`).
+            masks_now: the digest of the teacher's masks in an entry of the cache, by its name;
+                None where they are no longer there.
         """
-        path = self._record(video)
+        parts = record_key.plain(parts)
+        fault = self._fault(self.path, video, parts, masks_now)
+        if fault is not None:
+            self._set_aside(video, fault)
+            if not self._bring_back(video, parts, masks_now):
+                return None
+        return VideoRecord.from_json(unseal(self._record(self.path, video).read_bytes()))
+
+    def save_finished(
+        self, record: VideoRecord, parts: Mapping[str, Any], masks: Mapping[str, str] | None = None
+    ) -> None:
+        """Mark a video as done; call it last, after its predictions and losses are written.
+
+        Args:
+            record: the video.
+            parts: as in `load_finished`.
+            masks: `entry`, the teacher's entry in the cache by name, and its masks' `digest`.
+        """
+        content = record.to_json() | {
+            "parts": record_key.plain(parts),
+            "masks": dict(masks or {}),
+            "files": self._digests(record.name),
+        }
+        write_atomically(self._record(self.path, record.name), seal(content))
+
+    def _fault(self, base: Path, video: str, parts: dict[str, Any], masks_now) -> str | None:
+        """Why the record of a video is not to be used; None if it is, empty if there is none."""
+        path = self._record(base, video)
         try:
             content = unseal(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            log.warning("%s: %s; computing the video again", path, error)
-            return None
-        if content.get("key") != self._record_key(video, video_key):
-            log.warning("%s: from other settings or other frames; computing the video again", path)
-            return None
-        return VideoRecord.from_json(content)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except OSError as error:
+            return f"its record {path} cannot be read ({error.strerror})"
+        except ValueError as error:
+            return f"its record {path} is damaged ({error})"
+        if "parts" not in content:
+            return f"its record {path} is of an older version of this program"
+        if told := record_key.differences(content["parts"], parts):
+            return told
+        masks = content["masks"]
+        if masks and masks_now(masks["entry"]) not in (None, masks["digest"]):
+            return "the teacher's masks changed"
+        return self._fault_of_files(base, content["files"])
 
-    def save_finished(self, record: VideoRecord, video_key: str = "") -> None:
-        """Mark a video as done; call it last, after its predictions and losses are written."""
-        content = record.to_json() | {"key": self._record_key(record.name, video_key)}
-        write_atomically(self._record(record.name), seal(content))
+    def _fault_of_files(self, base: Path, files: Mapping[str, str]) -> str | None:
+        """What is wrong with the files that a record vouches for, as far as this run wants them."""
+        report = self._config.get("report", {})
+        unwanted = {"tensorboard"}
+        unwanted |= set() if report.get("predictions", True) else {"predictions"}
+        unwanted |= set() if report.get("overlays", 1) else {"overlays"}
+        wanted = {name: d for name, d in files.items() if name.partition("/")[0] not in unwanted}
+        for name, digest in wanted.items():
+            try:
+                if digest_of_file(base / name) != digest:
+                    return f"{name} is not what it wrote"
+            except OSError:
+                return f"{name} is missing"
+        if "predictions" not in unwanted and not any(n.startswith("predictions/") for n in wanted):
+            return "it kept no predictions (report.predictions)"
+        return None
+
+    # ------------------------------------------------------------------------ outputs of a video
 
     def prediction_writer(self, video: str) -> PredictionWriter:
         """A writer of the video's predictions: `with … as writer: writer.write(frame, map)`."""
@@ -89,55 +192,131 @@ class RunFolder:
         """Where the overlay of a frame goes."""
         return self.path / "overlays" / file_name(video) / kept_name(frame_name, ".png")
 
-    def append_losses(self, video: str, rows: Iterable[Mapping[str, float | None]]) -> None:
-        """Add the video's steps to losses.jsonl, in place of those of an earlier, lost attempt.
+    def write_losses(self, video: str, rows: Iterable[Mapping[str, float | None]]) -> None:
+        """Write the video's steps, one line each.
 
         Args:
             video: the video's name.
             rows: one mapping per step: pass, frame, distill, distill_fused, contrast, total.
                 A term that does not exist is NaN or None, and null in the file.
         """
-        if video in self._videos_with_losses:
-            lines = self._losses.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["video"] != video]
-            write_atomically(self._losses, "".join(kept).encode())
-        self._videos_with_losses.add(video)
-        with open(self._losses, "a") as file:
-            for row in rows:
-                file.write(json.dumps({"video": video} | results.without_nan(row)) + "\n")
+        lines = [json.dumps({"video": video} | results.without_nan(row)) + "\n" for row in rows]
+        write_atomically(self._losses(video), "".join(lines).encode())
 
     def write_result(self, records: Sequence[VideoRecord]) -> dict[str, Any]:
-        """Write result.json from the records of all videos; returns its content."""
+        """Write losses.jsonl and result.json from all videos; returns the latter's content."""
+        losses = [self._losses(record.name) for record in records]
+        data = b"".join(path.read_bytes() for path in losses if path.is_file())
+        write_atomically(self.path / "losses.jsonl", data)
         result = results.result(records, self.classes, self._config)
         write_atomically(self.path / "result.json", _json(result))
         return result
 
-    def _record(self, video: str) -> Path:
-        return self.path / "videos" / f"{file_name(video)}.json"
+    # ------------------------------------------------------------------------ what is where
 
-    def _record_key(self, video: str, video_key: str) -> str:
-        return _hash([self.key, video, video_key])
+    def _record(self, base: Path, video: str) -> Path:
+        return base / "videos" / f"{file_name(video)}.json"
+
+    def _losses(self, video: str) -> Path:
+        return self.path / "losses" / f"{file_name(video)}.jsonl"
+
+    def _outputs(self, base: Path, video: str) -> list[Path]:
+        """Files and folders of a video that exist, its record first."""
+        paths = [base / place / (file_name(video) + end) for place, end in _PLACES.items()]
+        return [path for path in paths if path.is_symlink() or path.exists()]
+
+    def _strangers(self, known: set[str]) -> Iterator[Path]:
+        """Files and folders of other videos, their records first."""
+        for place, ending in _PLACES.items():
+            folder = self.path / place
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                ours = path.name.endswith(ending) and not path.name.startswith(".")
+                if ours and path.name.removesuffix(ending) not in known:
+                    yield path
+
+    def _digests(self, video: str) -> dict[str, str]:
+        """Digests of all files of a video, by their path in the run."""
+        files: list[Path] = []
+        for path in self._outputs(self.path, video):
+            files += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        return {
+            path.relative_to(self.path).as_posix(): digest_of_file(path)
+            for path in files
+            if path.relative_to(self.path).parts[0] not in ("videos", "tensorboard")
+        }
+
+    # ------------------------------------------------------------------------ of another run
+
+    def _set_aside(self, video: str, fault: str) -> None:
+        """Take a video's outputs away: those of a record are kept, leftovers of ours removed."""
+        if not fault:
+            _remove_leftovers(self._outputs(self.path, video))
+        outputs = self._outputs(self.path, video) if fault else []
+        self._earlier.keep(outputs)
+        self._set_aside_summary()
+        if fault:
+            log.warning(
+                "%s: computed again: %s; the earlier one is in %s", video, fault, self._earlier.name
+            )
+
+    def _bring_back(self, video: str, parts: dict[str, Any], masks_now) -> bool:
+        """Whether an earlier run of the same settings had finished the video: it is back then."""
+        for folder in self._earlier.folders():
+            if self._fault(folder, video, parts, masks_now) is None:
+                record, *others = self._outputs(folder, video)
+                self._earlier.bring_back(folder, [*others, record])
+                log.warning(
+                    "%s: finished before under the same settings, back from %s", video, folder.name
+                )
+                return True
+        return False
+
+    def _set_aside_summary(self, *with_: str) -> None:
+        """What is said of all videos does not hold where one of them is computed again."""
+        if (self.path / "result.json").exists():
+            paths = [self.path / name for name in (*with_, *_OF_ALL_VIDEOS)]
+            self._earlier.keep([path for path in paths if path.exists()])
 
 
-def _drop_torn_line(path: Path) -> set[str]:
-    """Cut off a last line that an interrupted run left half-written; names of the videos kept."""
-    if not path.is_file():
-        return set()
-    videos, whole = set(), []
-    for line in path.read_text(errors="replace").splitlines(keepends=True):
-        try:
-            videos.add(json.loads(line)["video"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        if line.endswith("\n"):
-            whole.append(line)
-    write_atomically(path, "".join(whole).encode())
-    return videos
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a folder that holds something and is no run."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: is a file; a run needs a folder: give it another name")
+    with writing(path):
+        inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
+    inside = [name for name in inside if name != lock.NAME and not name.endswith(".partial")]
+    config = _read_json(path / "config.json")
+    if inside and (config is None or not config.keys() >= _SECTIONS):
+        raise UserError(
+            f"{path}: holds files that are not of a run ({inside[0]}); give the run another name"
+        )
 
 
-def _hash(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _remove_leftovers(outputs: Iterable[Path]) -> None:
+    """Remove what an interrupted attempt wrote, and nothing else that may lie there."""
+    for path in outputs:
+        if path.is_symlink() or path.parent.name in ("students", "tensorboard"):
+            continue  # not ours; replaced as a whole
+        with writing(path):
+            if path.is_file():
+                path.unlink()
+                continue
+            for picture in path.iterdir():
+                if picture.suffix in (".png", ".partial") and not picture.is_dir():
+                    picture.unlink()
+
+
+def _same_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in _WHERE}
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None if there is none at this path."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _json(content: Any) -> bytes:

@@ -31,7 +31,7 @@ def test_written_maps_read_back_with_their_colours(tmp_path):
 def test_a_failed_write_is_reported(tmp_path):
     (tmp_path / "v").write_text("a file where the folder should be")
     writer = PredictionWriter(tmp_path / "v", PALETTE)
-    with pytest.raises(UserError, match="cannot write a prediction"), writer:
+    with pytest.raises(UserError, match="v is a file and not a folder; move it away"), writer:
         writer.write("0", np.zeros((2, 2), np.uint8))
 
 
@@ -42,7 +42,7 @@ def test_waiting_frames_are_bounded(tmp_path, monkeypatch):
         started.append(path)
         assert gate.wait(30)
 
-    monkeypatch.setattr(predictions, "write_atomically", slow_write)
+    monkeypatch.setattr(predictions, "write_whole", slow_write)
     monkeypatch.setattr(predictions, "_WAITING", 3)
     handed_over = []
 
