@@ -1,4 +1,4 @@
-"""Stage C: adapt decoder and temporal fusion to one video, as one compiled scan over its frames.
+"""Stage C: adapt a student to one video, as one compiled scan over its frames.
 
 The state goes through `iters` passes over the warm-up frames, one AdamW step per frame (Eq. 8).
 Shapes are static: frames without a target and padded frames are steps that change nothing.
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
@@ -17,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ditta_jax.algorithm import contrast
 from ditta_jax.algorithm.contrast import Prototypes
 from ditta_jax.algorithm.losses import cross_entropy, momentum_reliability
-from ditta_jax.algorithm.optimiser import AdamState, Hyperparameters, adamw, averaged, no_moments
+from ditta_jax.algorithm.optimiser import Hyperparameters, adamw, averaged
 from ditta_jax.algorithm.platform import platform
 from ditta_jax.algorithm.video_mesh import AXIS
 from ditta_jax.students.layers import channel_dropout
@@ -29,7 +30,8 @@ class AdaptationSettings(NamedTuple):
 
     Attributes:
         input_size: (Hi, Wi).
-        train: which parameters move: "decoder" (fusion included), "classifier" or "addon".
+        train: which parameters move, one of `groups.GROUPS`; the student must have been split
+            for it.
         loss_on: "probabilities" (as released) or "logits".
         dropout: rate of the channel dropout.
         stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
@@ -50,8 +52,8 @@ class WarmUp(NamedTuple):
     """A video's warm-up frames and their targets.
 
     Attributes:
-        features: the encoder's four levels, each Float[Array, "T h w c"], or with stochastic
-            depth the normalised frames Float[Array, "T Hi Wi 3"].
+        features: the encoder's, each Float[Array, "T _h _w _c"]; with stochastic depth, and where
+            the encoder adapts, the normalised frames Float[Array, "T Hi Wi 3"].
         labels: UInt8[Array, "T H W"], distillation labels, 255 ignored.
         object_ids: UInt8[Array, "T H W"], 0 for none.
         has_target: Bool[Array, "T"]; frames without one are skipped.
@@ -68,7 +70,7 @@ class AdaptationState(NamedTuple):
 
     live: Adaptable
     momentum: Adaptable
-    optimiser: dict[str, AdamState]
+    optimiser: optax.OptState
     prototypes: Prototypes
     key: PRNGKeyArray
 
@@ -85,13 +87,23 @@ class StepLosses(NamedTuple):
 # ---------------------------------------------------------------------------- the whole scan
 
 
-def new_state(network: Adaptable, objects: int, key: PRNGKeyArray) -> AdaptationState:
-    """The state before the first step: the momentum network is a copy, no object was seen."""
+def new_state(
+    network: Adaptable, objects: int, key: PRNGKeyArray, train: str = "decoder"
+) -> AdaptationState:
+    """The state before the first step: the momentum network is a copy, no object was seen.
+
+    Args:
+        network: what may adapt.
+        objects: most that a frame of the video shows.
+        key: of everything random.
+        train: as in `AdaptationSettings`.
+    """
     dtype = jax.tree.leaves(network.params)[0].dtype
     vectors = jnp.zeros((objects, embedding_width(network)), dtype)
     memory = Prototypes(vectors, jnp.zeros(objects, bool))
     live, momentum = (jax.tree.map(jnp.copy, network) for _ in range(2))  # both are donated
-    return AdaptationState(live, momentum, no_moments(network.params), memory, key)
+    moments = adamw(Hyperparameters(), train).init(network.params)
+    return AdaptationState(live, momentum, moments, memory, key)
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "settings", "iters"), donate_argnums=0)
@@ -240,17 +252,17 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     label, ids = warm_up.labels[t], warm_up.object_ids[t]
 
     # momentum network: embedding, projection and plain logits of the current frame, no gradient
-    clip = functools.partial(_clip_features, graph, encoder, state.live, warm_up, frames, settings)
+    clip = functools.partial(_clip_features, jax.tree.map(lambda x: x[frames], warm_up.features))
     teacher = join_student(graph, encoder, state.momentum)
-    mean_features = clip(draws[0])
+    mean_features = clip(teacher, state.momentum, weight, draws[0], settings)
     u, z = _momentum_branch(teacher, mean_features, weight, draws[1], settings)
     rho = momentum_reliability(z, label.shape, settings.input_size)
     memory, present = contrast.object_prototypes(u, rho, ids, state.prototypes)
-    features = mean_features if settings.stochastic_depth == 0.0 else clip(draws[2])
 
     def loss(params):
         network = state.live._replace(params=params)
         student = join_student(graph, encoder, network)
+        features = clip(student, network, weight, draws[2], settings)
         z, fused, u = _live_branches(student, features, weight, draws[3], settings)
         ce = functools.partial(
             cross_entropy, label=label, input_size=settings.input_size, on=settings.loss_on
@@ -264,10 +276,13 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
 
     gradient, (losses, statistics) = jax.grad(loss, has_aux=True)(state.live.params)
     has_objects = present.any()
-    active = {"rest": True, "fusion": has_previous, "projection": has_objects}
-    params, optimiser = adamw(
-        gradient, state.optimiser, state.live.params, active, hyper, settings.train
+    updates, optimiser = adamw(hyper, settings.train).update(
+        gradient,
+        state.optimiser,
+        state.live.params,
+        active={"fusion": has_previous, "projection": has_objects},
     )
+    params = optax.apply_updates(state.live.params, updates)
     live = Adaptable(params, statistics)
     mean = averaged(state.momentum.params, params, hyper)
     momentum = Adaptable(mean, remembered(teacher, state.momentum))
@@ -278,13 +293,16 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     return AdaptationState(live, momentum, optimiser, memory, key), losses
 
 
-def _clip_features(graph, encoder, network, warm_up, frames, settings, key):
-    """Encoder features of the clip: looked up, or computed anew with stochastic depth."""
-    picked = jax.tree.map(lambda x: x[frames], warm_up.features)
-    if settings.stochastic_depth == 0.0:
-        return picked
-    student = join_student(graph, encoder, network)
-    return student.encode(picked, key, settings.stochastic_depth)
+def _clip_features(given, student, network, weight, key, settings):
+    """Encoder features of the clip: as given, or from the frames where the encoder changes.
+
+    It does with stochastic depth, and where its own parameters adapt: only then are its BatchNorms
+    in training mode too.
+    """
+    adapts = "encoder" in network.params
+    if settings.stochastic_depth == 0.0 and not adapts:
+        return given
+    return student.encode(given, key, settings.stochastic_depth, weight if adapts else None)
 
 
 def _momentum_branch(student, features, weight, key, settings):

@@ -144,7 +144,6 @@ def segment_under_settings(
 
 def _segment(graph, encoder, network, frozen, previous, frames, size, threshold, attention, each):
     """Stage D; `each` applies a function to one adapted network and its carry, or to K of them."""
-    # the encoder is the same in all networks
     baseline = join_student(graph, encoder, network if frozen is None else frozen)
     input_size = frames.shape[1:3]
 
@@ -154,7 +153,8 @@ def _segment(graph, encoder, network, frozen, previous, frames, size, threshold,
         def adapted(own):
             network, previous = own
             student = join_student(graph, encoder, network)
-            f, z = _embed(student, features)
+            adapts = "encoder" in network.params  # else the encoder is the same in all networks
+            f, z = _embed(student, _encode(student, frame) if adapts else features)
             z_fused = _wide(student.fusion(f, previous.f, previous.z, attention))
             label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
             current = PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists))

@@ -4,9 +4,10 @@ import functools
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
+
+from ditta_jax.students.groups import GROUPS, path_of
 
 
 class Hyperparameters(NamedTuple):
@@ -25,99 +26,51 @@ class Hyperparameters(NamedTuple):
     momentum: float | Float[Array, ""] = 0.99
 
 
-class AdamState(NamedTuple):
-    """AdamW moments of a parameter group.
+def adamw(hyper: Hyperparameters, train: str) -> optax.GradientTransformationExtraArgs:
+    """AdamW for the parameters of a group; all others have no moments and stay.
 
     torch steps only parameters that have a gradient, and counts each one's steps. The fusion has
-    none at frame 0, the projection head none on frames without objects, so groups count apart.
+    none at frame 0, the projection head none on frames without objects: `update` takes
+    `active = {"fusion": …, "projection": …}`, and what is not active keeps value, moments and
+    count.
+
+    Args:
+        hyper: learning rate and the rest; the structure of the state does not depend on it.
+        train: name of the group (`students.groups`).
     """
+    moves = optax.chain(
+        optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.eps),
+        optax.add_decayed_weights(hyper.weight_decay),
+        optax.scale_by_learning_rate(hyper.lr),
+    )
 
-    first: PyTree
-    second: PyTree
-    steps: Int[Array, ""]
+    def where_active(part: str) -> optax.GradientTransformationExtraArgs:
+        def is_active(step, active, **_):
+            return active[part]
 
+        return optax.conditionally_mask(moves, is_active, forward_extra_args=True)
 
-def no_moments(params: PyTree) -> dict[str, AdamState]:
-    """States of all groups before the first step."""
-
-    def zeros(group):
-        return jax.tree.map(jnp.zeros_like, group)
-
-    return {
-        name: AdamState(zeros(group), zeros(group), jnp.zeros((), jnp.int32))
-        for name, group in _groups(params).items()
+    transforms = {
+        "fusion": where_active("fusion"),
+        "projection": where_active("projection"),
+        "rest": moves,
+        "still": optax.set_to_zero(),
     }
+    return optax.partition(transforms, functools.partial(_parts, train))
+
+
+def _parts(train: str, params: PyTree) -> PyTree:
+    """Each parameter's place in `adamw`: by what gives it a gradient, or "still"."""
+
+    def part(keys, _):
+        path = path_of(keys)
+        if not GROUPS[train](path):
+            return "still"
+        return next((name for name in ("fusion", "projection") if name in path), "rest")
+
+    return jax.tree_util.tree_map_with_path(part, params)
 
 
 def averaged(mean: PyTree, params: PyTree, hyper: Hyperparameters) -> PyTree:
     """Parameters of the momentum network after a step that led to `params`."""
     return optax.incremental_update(params, mean, 1 - hyper.momentum)
-
-
-def _groups(params: PyTree) -> dict[str, PyTree]:
-    """Parameters by what gives them a gradient: fusion, projection head, and the rest."""
-    decoder = dict(params["decoder"])
-    return {
-        "projection": decoder.pop("projection"),
-        "rest": decoder,
-        "fusion": params["fusion"],
-    }
-
-
-def _ungroup(groups: dict[str, PyTree]) -> PyTree:
-    return {
-        "decoder": {**groups["rest"], "projection": groups["projection"]},
-        "fusion": groups["fusion"],
-    }
-
-
-def adamw(
-    gradient: PyTree,
-    states: dict[str, AdamState],
-    params: PyTree,
-    active: dict[str, bool | Bool[Array, ""]],
-    hyper: Hyperparameters,
-    train: str,
-) -> tuple[PyTree, dict[str, AdamState]]:
-    """One AdamW step of the groups that are active; the others keep value, moments and count.
-
-    Args:
-        gradient: like `params`.
-        states: of `no_moments`, or of the step before.
-        params: tree with the top keys "decoder" and "fusion".
-        active: per group, whether it has a gradient in this step.
-        hyper: learning rate and the rest.
-        train: which parameters move: "decoder" (all), "classifier" or "addon".
-
-    Returns:
-        parameters and states after the step.
-    """
-    gradients, values = _groups(gradient), _groups(params)
-    new_values, new_states = {}, {}
-    for name, value in values.items():
-        state = states[name]
-        optimiser = optax.chain(
-            optax.scale_by_adam(hyper.beta1, hyper.beta2, hyper.eps),
-            optax.add_decayed_weights(hyper.weight_decay),
-            optax.scale(-1.0),
-        )
-        inner = optax.ScaleByAdamState(state.steps, state.first, state.second)
-        updates, (inner, *_) = optimiser.update(
-            gradients[name], (inner, optax.EmptyState(), optax.EmptyState()), value
-        )
-        moved = jax.tree.map(lambda v, u: v + hyper.lr * u, value, updates)
-        moved = _only_trained(name, moved, value, train)
-        on = active[name]
-        keep = functools.partial(jax.tree.map, lambda new, old, on=on: jnp.where(on, new, old))
-        new_values[name] = keep(moved, value)
-        new_states[name] = keep(AdamState(inner.mu, inner.nu, inner.count), state)
-    return _ungroup(new_values), new_states
-
-
-def _only_trained(name: str, moved: PyTree, value: PyTree, train: str) -> PyTree:
-    """Put back parameters outside the trained set."""
-    if train == "decoder" or (train == "addon" and name == "fusion"):
-        return moved
-    if train == "classifier" and name == "rest":
-        return {**value, "classifier": moved["classifier"]}
-    return value

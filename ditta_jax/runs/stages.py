@@ -183,7 +183,7 @@ def adapt_to(
     length, objects = padded_sizes([targets], config.tta.max_frame_bucket)
     warm_up = pad_warm_up(frozen.features, targets, frozen.size, length, objects)
     state, losses = adaptation.adapt(
-        adaptation.new_state(model.network, objects, _key(config, name)),
+        adaptation.new_state(model.network, objects, _key(config, name), config.tta.train),
         model.graph,
         model.encoder,
         warm_up,
@@ -225,7 +225,7 @@ def adapt_to_many(
         return [adapt_to(model, first, own, config, name) for first, own, name in every]
     mesh = video_mesh(devices or jax.local_devices()[: config.parallel.videos])
     length, objects = padded_sizes([targets[v] for v in taught], config.tta.max_frame_bucket)
-    start = adaptation.new_state(model.network, objects, _key(config, ""))
+    start = adaptation.new_state(model.network, objects, _key(config, ""), config.tta.train)
     states = [start._replace(key=_key(config, names[v])) for v in taught]
     warm_ups = (
         pad_warm_up(frozen[v].features, targets[v], frozen[v].size, length, objects) for v in taught
@@ -277,7 +277,7 @@ def adapt_under_settings(
     )
     hyper = jax.tree.map(lambda *x: jnp.array(x), *map(hyperparameters, configs))
     state, _ = adaptation.adapt_under_settings(
-        adaptation.new_state(model.network, objects, _key(configs[0], name)),
+        adaptation.new_state(model.network, objects, _key(configs[0], name), configs[0].tta.train),
         model.graph,
         model.encoder,
         warm_up,

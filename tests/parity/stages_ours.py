@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 from ditta_jax import convert
@@ -135,8 +136,8 @@ def _step_results(graph, encoder, state, row, taken) -> Results:
         f"loss/{name}": np.asarray(term[taken])
         for name, term in zip(("distill", "fused", "contrast"), terms, strict=True)
     }
-    moments = {name: group.first for name, group in state.optimiser.items()}
-    gradient = jax.tree.map(lambda m: m / (1 - Hyperparameters().beta1), _params(moments))
+    moments = _first_moments(state)
+    gradient = jax.tree.map(lambda m: m / (1 - Hyperparameters().beta1), moments)
     trees = {
         "gradient": state.live._replace(params=gradient),
         "live": state.live,
@@ -150,12 +151,15 @@ def _step_results(graph, encoder, state, row, taken) -> Results:
     return {key: np.asarray(value) for key, value in results.items()}
 
 
-def _params(groups):
-    """Parameter tree from AdamW's groups."""
-    return {
-        "decoder": {**groups["rest"], "projection": groups["projection"]},
-        "fusion": groups["fusion"],
+def _first_moments(state):
+    """AdamW's first moments of all groups, as one tree of parameters."""
+    groups = optax.tree_utils.tree_get_all_with_path(state.optimiser, "mu")
+    found = {
+        path: leaf
+        for _, group in groups
+        for path, leaf in jax.tree_util.tree_leaves_with_path(group)
     }
+    return jax.tree_util.tree_map_with_path(lambda path, _: found[path], state.live.params)
 
 
 def released(graph: nnx.GraphDef, encoder: nnx.State, network: Adaptable) -> Results:
