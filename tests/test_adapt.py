@@ -390,19 +390,17 @@ def test_the_program_ends_with_one_line_and_status_two(tmp_path):
     assert line.startswith(f"error: {tmp_path / 'none'}: no such checkpoint folder")
 
 
-# ml_collections loads configuration files in a way that Python is about to drop.
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("--config.tta.train=everything", "tta.train must be one of decoder"),
-        ("--config.warmup.percent=0", "warmup.percent must be in"),
-        ("--config.name=../up", "name: '../up' cannot name the folder of results: it is a path"),
+        ("--config.tta.train=everything", "'tta.train' must be one of decoder"),
+        ("--config.warmup.percent=0", "'warmup.percent' must be above 0"),
+        ("--config.name=../up", "'name' must be a name for a folder, not '../up': it is a path"),
         ("--config.name=/tmp/x", "it is a path"),
         ("--config.name=..", "it is a path"),
         ("--config.name=", "it is empty"),
-        ("--config.precision.compute=float8", "precision.compute must be one of"),
-        ("--config.parallel.videos=0", "parallel.videos must be 1 or more, not 0"),
+        ("--config.precision.compute=float8", "'precision.compute' must be one of"),
+        ("--config.parallel.videos=0", "'parallel.videos' must be in 1"),
     ],
 )
 def test_wrong_values_are_refused_before_any_work(tmp_path, monkeypatch, argument, words):

@@ -1,11 +1,8 @@
 import pytest
-from ml_collections import ConfigDict
 
-from ditta_jax.configuration import check, default_config, from_command_line
+from ditta_jax.configuration import checked, default_config, from_command_line
+from ditta_jax.configuration.schema import SCHEMA, flat
 from ditta_jax.errors import UserError
-
-# ml_collections loads configuration files in a way that Python is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 PLAIN = "from ditta_jax.configuration import default_config as get_config\n"
 CHANGED = """
@@ -67,7 +64,7 @@ def test_an_override_reaches_only_its_own_key(load):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("config.tta.itrs = 3", "unknown setting 'tta.itrs'; known here: beta1"),
+        ("config.tta.itrs = 3", "unknown setting 'tta.itrs'; did you mean 'tta.iters'?"),
         ("config.thing = 3", "unknown setting 'thing'"),
         ("config.tta.iters = '3'", "iters"),
         ("config.input.scale = ('a', 'b')", "'input.scale' must be tuple of int, not tuple of str"),
@@ -103,10 +100,18 @@ def test_a_file_that_fails_is_named_by_what_it_says_last(refused, text, words):
     [
         ("--config.tta.iters=x", "'x'"),
         ("--config.tta.iters=1.5", "1.5"),
-        ("--config.tta.itrs=1", "unknown setting 'itrs'"),
-        ("--config.nothing.x=1", "unknown setting 'nothing'"),
+        ("--config.tta.itrs=1", "unknown setting 'tta.itrs'; did you mean 'tta.iters'?"),
+        ("--config.itters=1", "did you mean 'tta.iters'?"),
+        ("--config.TTA.Iters=1", "did you mean 'tta.iters'?"),
+        ("--config.nothing.x=1", "unknown setting 'nothing.x'; known here: classes, data, encoder"),
+        ("--config.tta=1", "'tta' is a section; its settings: tta.iters, tta.lr"),
+        ("--config.tta.lr", "the value is missing; write --config.tta.lr=VALUE"),
+        ("--config.report.predictions=maybe", "must be true or false, not 'maybe'"),
         ("--config.input.scale=('a', 'b')", "tuple of int"),
-        ("--unknown=1", "unknown"),
+        ("--config.input.scale=853,wide", "must be a whole number, not 'wide'"),
+        ("--config.palette=red", "must be like ((0, 0, 0),), not 'red'"),
+        ("--unknown=1", "do not know what to do with '--unknown=1'"),
+        ("--Config=x.py", "did you mean --config?"),
         ("extra", "do not know what to do with 'extra'"),
     ],
 )
@@ -132,11 +137,309 @@ def test_further_options_may_be_given_several_times(tmp_path):
     assert options == {"set": ["a", "b"], "other": []}
 
 
-def test_sections_are_checked_at_every_depth():
-    schema = ConfigDict({"a": {"b": {"c": 1}}})
-    check(ConfigDict({"a": {"b": {"c": 2}}}), schema, "x")
-    with pytest.raises(UserError, match=r"x: 'a\.b\.c' must be int, not bool \(True\)"):
-        check(ConfigDict({"a": {"b": {"c": True}}}), schema, "x")
+def test_a_switch_is_given_or_not(tmp_path):
+    file = tmp_path / "settings.py"
+    file.write_text(PLAIN)
+    words = ["--dry-run", f"--config={file}"]
+    _, given = from_command_line("x", {"set": "help"}, words, {"dry-run": "help", "quiet": "help"})
+    assert given == {"set": [], "dry-run": True, "quiet": False}
+
+
+def test_the_first_files_of_a_configuration_are_not_left_behind(load, tmp_path):
+    load(PLAIN)
+    load(CHANGED.format(line="config.tta.iters = 3"))
+    assert [file.name for file in tmp_path.iterdir()] == ["settings.py"]
+
+
+def test_text_after_the_file_is_get_configs_argument(tmp_path):
+    file = tmp_path / "settings.py"
+    file.write_text(CHANGED.replace("()", "(name)", 1).format(line="config.name = name"))
+    config, _ = from_command_line("x", arguments=["--config", f"{file}:mine"])
+    assert config.name == "mine"
+
+
+@pytest.mark.robustness(
+    "Settings and command line",
+    "tuples and numbers as people write them",
+    "read as meant: brackets and quotes or none, 853x480, 4e3",
+)
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["--config.classes=road,car"], "classes", ("road", "car")),
+        (["--config.classes=road, traffic light"], "classes", ("road", "traffic light")),
+        (["--config.classes=(road,car)"], "classes", ("road", "car")),
+        (["--config.classes=['road', 'car']"], "classes", ("road", "car")),
+        (["--config.classes='road','car'"], "classes", ("road", "car")),
+        (["--config.classes", "road,car"], "classes", ("road", "car")),
+        (["--config.classes="], "classes", ()),
+        (["--config.data.ignore=255"], "data.ignore", (255,)),
+        (["--config.data.ignore=255,"], "data.ignore", (255,)),
+        (["--config.data.ignore=0, 255"], "data.ignore", (0, 255)),
+        (["--config.data.ignore=()"], "data.ignore", ()),
+        (["--config.input.scale=853,480"], "input.scale", (853, 480)),
+        (["--config.input.scale=853x480"], "input.scale", (853, 480)),
+        (["--config.input.scale=[853, 480]"], "input.scale", (853, 480)),
+        (["--config.input.scale=853 480"], "input.scale", (853, 480)),
+        (["--config.metrics.windows=8"], "metrics.windows", (8,)),
+        (["--config.palette=(1,2,3),(4,5,6)"], "palette", ((1, 2, 3), (4, 5, 6))),
+        (["--config.palette=[[1,2,3],[4,5,6]]"], "palette", ((1, 2, 3), (4, 5, 6))),
+        (["--config.train.steps=4e3"], "train.steps", 4000),
+        (["--config.tta.lr=1"], "tta.lr", 1.0),
+        (["--config.tta.lr", "3e-4"], "tta.lr", 3e-4),
+        (["--config.teacher.mask_threshold", "-2"], "teacher.mask_threshold", -2.0),
+        (["--config.report.predictions"], "report.predictions", True),
+        (["--config.report.predictions=No"], "report.predictions", False),
+        (["--config.report.tensorboard", "on"], "report.tensorboard", True),
+        (["--config.data.path=a,b (c).mp4"], "data.path", "a,b (c).mp4"),
+        (["--config.data.path=123"], "data.path", "123"),
+        (["--config.name=a=b"], "name", "a=b"),
+    ],
+)
+def test_values_are_read_as_people_write_them(load, words, key, value):
+    section, _, last = key.rpartition(".")
+    config = load(PLAIN, *words)
+    found = (config[section] if section else config)[last]
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.robustness(
+    "Settings and command line", "a setting given twice, with two values", "refused"
+)
+def test_a_setting_given_twice_is_refused(refused, load, said):
+    message = said(refused(PLAIN, "--config.tta.lr=1e-3", "--config.tta.lr=3e-4"))
+    assert "--config.tta.lr is given twice, as 0.001 and as 0.0003" in message
+    assert load(PLAIN, "--config.tta.lr=1e-3", "--config.tta.lr=0.001").tta.lr == 1e-3
+
+
+@pytest.mark.robustness(
+    "Settings and command line",
+    "a `--config` that is no Python file with get_config()",
+    "refused by what it is",
+)
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("settings.yaml", "tta:\n  lr: 1e-3\n", "is YAML"),
+        ("settings.YML", "tta:\n", "is YAML"),
+        ("settings.json", "{}", "is JSON"),
+        ("settings.toml", "", "is TOML"),
+        ("settings.py", "", "is empty"),
+        ("settings.py", "\n \n", "is empty"),
+        ("settings.py", "x = 1", "defines no get_config()"),
+        ("settings.py", "get_config = 3", "defines no get_config()"),
+        ("settings.py", "def get_config(): return {}", "returns dict, expected a ConfigDict"),
+        ("settings.py", "def get_config(): pass", "returns NoneType"),
+        ("settings.py", "def get_config(x): pass", "TypeError"),
+        ("settings.py", "raise SystemExit(0)", "ends the program by itself"),
+        ("settings.py", "\0\0", "null bytes"),
+        ("video.mp4", "\0\1\2", "does not load"),
+    ],
+)
+def test_what_is_no_configuration_is_named(tmp_path, said, name, content, words):
+    file = tmp_path / name
+    file.write_text(content)
+    with pytest.raises(UserError) as caught:
+        from_command_line("ditta_jax.adapt", arguments=["--config", str(file)])
+    message = said(str(caught.value))
+    assert words in message and str(file) in message and len(message.splitlines()) == 1
+
+
+def test_a_folder_is_no_configuration(tmp_path):
+    with pytest.raises(UserError, match="is a folder; a configuration is a Python file"):
+        from_command_line("ditta_jax.adapt", arguments=["--config", str(tmp_path)])
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "latin-1"])
+def test_a_configuration_may_be_in_another_encoding(tmp_path, coding):
+    text = CHANGED.format(line="config.classes = ('Straße', 'Auto')")
+    file = tmp_path / "settings.py"
+    file.write_bytes(f"# -*- coding: {coding} -*-\n{text}".encode(coding))
+    config, _ = from_command_line("x", arguments=["--config", str(file)])
+    assert config.classes == ("Straße", "Auto")
+
+
+# ---------------------------------------------------------------------------- ranges
+
+
+NAN, INF = float("nan"), float("inf")
+LEARNING_RATE = (-1e-3, 0.0, NAN, INF, -INF, 1e9)
+SHARE = (-0.1, 1.1, NAN, INF)
+BELOW_ONE = (-0.1, 1.0, 2.0, NAN)
+COUNT = (0, -1, 10**12)
+LEVELS = ((), (1, 2, 3), (1, 2, 3, 0), (1, 2, 3, -4), (1, 2, 3, 10**9), (1, 2, 3, 4, 5))
+PATH = ("a\nb", "a\0b")
+OUT_OF_RANGE = {
+    "name": (
+        "",
+        " ",
+        "../up",
+        "a/b",
+        "..",
+        ".",
+        "/abs",
+        "-rf",
+        ".hidden",
+        "a\\b",
+        "x" * 300,
+        "a\0b",
+    ),
+    "output": ("", "a\0b"),
+    "seed": (-1, 2**32, 10**30),
+    "classes": (("a", "a"), ("a", ""), ("a", "b\n"), tuple(map(str, range(256)))),
+    "palette": (((1, 2),), ((1, 2, 3, 4),), ((0, 0, 256),), ((0, 0, -1),), ((0, 0, 0),) * 256),
+    "data.kind": ("", "video", "TFDS"),
+    "data.builder": ("",),
+    "data.split": ("",),
+    "data.data_dir": PATH,
+    "data.path": PATH,
+    "data.convention": ("", "ade"),
+    "data.ignore": ((-1,), (65536,), (255, 255)),
+    "data.max_videos": (-1, 10**12),
+    "data.max_frames": (-1, 10**12),
+    "data.fps": (-1.0, NAN, INF, 1e6),
+    "input.scale": ((), (853,), (853, 0), (-853, 480), (853, 480, 3), (10**6, 480)),
+    "input.divisor": (0, -32, 10**6),
+    "student.checkpoint": ("", "a\0b"),
+    "warmup.percent": (0.0, -1.0, 101.0, NAN, INF),
+    "teacher.config": ("",),
+    "teacher.checkpoint": PATH,
+    "teacher.device": ("", "cuda:x", "GPU 0", "--help"),
+    "teacher.dtype": ("", "float16", "bf16"),
+    "teacher.mask_threshold": (NAN, INF, -INF, 1e9),
+    "teacher.threshold_first": SHARE,
+    "teacher.threshold_later": SHARE,
+    "teacher.max_objects": COUNT,
+    "teacher.cache": PATH,
+    "teacher.python": PATH,
+    "teacher.threads": (-1, 10**6),
+    "vote.area_power": (-0.1, NAN, INF, 1e9),
+    "vote.frequency_power": (-0.1, NAN, INF, 1e9),
+    "tta.iters": COUNT,
+    "tta.lr": LEARNING_RATE,
+    "tta.beta1": BELOW_ONE,
+    "tta.beta2": BELOW_ONE,
+    "tta.eps": (0.0, -1e-8, NAN, 1e-50, 10.0),
+    "tta.weight_decay": (-1e-2, NAN, INF, 1e9),
+    "tta.momentum": SHARE,
+    "tta.dropout": BELOW_ONE,
+    "tta.train": ("", "everything"),
+    "tta.max_frame_bucket": (-1, 10**9),
+    "encoder.stochastic_depth": BELOW_ONE,
+    "loss.on": ("", "softmax"),
+    "loss.temperature": (0.0, -1.0, NAN, INF),
+    "fusion.threshold": SHARE,
+    "fusion.attention": ("", "dense"),
+    "precision.compute": ("", "float16", "half"),
+    "precision.matmul": ("", "low"),
+    "parallel.videos": COUNT,
+    "metrics.windows": ((), (0,), (1,), (-8,), (8, 8), (10**9,)),
+    "report.overlays": (-1, 10**9),
+    "train.family": ("",),
+    "train.channels": LEVELS,
+    "train.depths": LEVELS,
+    "train.heads": LEVELS,
+    "train.reductions": LEVELS,
+    "train.embed_dim": COUNT,
+    "train.radius": (-1, 10**6),
+    "train.split": ("",),
+    "train.paths": (PATH,),
+    "train.validation_split": PATH,
+    "train.crop": ((), (192,), (0, 320), (192, -1), (192, 10**6)),
+    "train.batch_size": COUNT,
+    "train.steps": COUNT,
+    "train.warmup_steps": (-1, 10**12),
+    "train.lr": LEARNING_RATE,
+    "train.weight_decay": (-1e-2, NAN, INF),
+    "train.stochastic_depth": BELOW_ONE,
+    "train.dropout": BELOW_ONE,
+    "train.initial_checkpoint": PATH,
+    "train.checkpoint_every": COUNT,
+    "train.log_every": COUNT,
+}
+
+
+def with_value(key, value):
+    """The default configuration, past the types that ConfigDict itself keeps."""
+    config = default_config()
+    section, _, last = key.rpartition(".")
+    with config.ignore_type():
+        (config[section] if section else config)[last] = value
+    return config
+
+
+def test_every_setting_that_is_not_yes_or_no_has_values_out_of_its_range():
+    assert set(OUT_OF_RANGE) == {k for k, own in flat() if not isinstance(own.default, bool)}
+
+
+@pytest.mark.parametrize("key", OUT_OF_RANGE)
+def test_values_out_of_range_are_refused_in_one_line(key):
+    for value in OUT_OF_RANGE[key]:
+        with pytest.raises(UserError) as caught:
+            checked(with_value(key, value), "settings.py")
+        message = str(caught.value)
+        assert message.startswith(f"settings.py: '{key}' must be "), message
+        assert len(message.splitlines()) == 1 and len(message) < 400
+
+
+@pytest.mark.robustness(
+    "Settings and command line", "a value out of its setting's range, or NaN", "refused at load"
+)
+def test_a_range_holds_on_the_command_line_too(refused, said):
+    message = said(refused(PLAIN, "--config.tta.lr=nan"))
+    assert "'tta.lr' must be above 0 and at most 1, not nan: it is not a finite number" in message
+    assert "'seed' must be in 0 … 4294967295" in refused(PLAIN, "--config.seed=-1")
+
+
+@pytest.mark.parametrize("key", [key for key, _ in flat()])
+def test_values_of_other_types_are_refused(key):
+    like = dict(flat())[key].default
+    others = (None, object(), {"a": 1}, b"x", 1j, "3" if not isinstance(like, str) else 3)
+    # ConfigDict itself takes True for 1.0
+    others += (1,) if isinstance(like, bool) else () if isinstance(like, float) else (True,)
+    for value in (*others, ("a", 1)):
+        with pytest.raises(UserError, match=f"'{key}' must be "):
+            checked(with_value(key, value), "settings.py")
+
+
+def test_what_loses_nothing_is_accepted():
+    import numpy as np
+
+    config = with_value("tta.lr", 1)
+    with config.ignore_type():
+        config.tta.iters = np.int64(3)
+        config.tta.eps = np.float32(0.5)
+        config.input.scale = [320, np.int32(192)]
+        config.palette = [[1, 2, 3], (4, 5, 6)]
+        config.classes = ["a", "b"]
+    plain = checked(config)
+    assert (plain.tta.lr, plain.tta.iters, plain.tta.eps) == (1.0, 3, 0.5)
+    assert type(plain.tta.lr) is float and type(plain.tta.iters) is int
+    assert plain.input.scale == (320, 192) and plain.palette == ((1, 2, 3), (4, 5, 6))
+    assert plain.classes == ("a", "b") and isinstance(plain.classes, tuple)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": ("a", "b"), "palette": ((1, 2, 3),) * 3}, "'palette' has 3 colours for 2"),
+        ({"train.channels": (32, 64, 160, 255)}, "'train.heads' .* must divide"),
+        (
+            {"train.steps": 100},
+            "'train.warmup_steps' must be below 'train.steps' \\(100\\), not 200",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(changes, words):
+    config = default_config()
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(UserError, match=words):
+        checked(config)
+
+
+def test_the_defaults_of_the_schema_are_in_their_ranges():
+    assert checked(default_config()).to_dict() == default_config().to_dict()
+    assert set(SCHEMA) == set(default_config())
 
 
 def test_help_names_the_options_and_every_setting(capsys):
@@ -146,3 +449,7 @@ def test_help_names_the_options_and_every_setting(capsys):
     text = capsys.readouterr().out
     assert "--grid KEY=VALUE" in text and "Adapt every video under many settings" in text
     assert "  tta.lr = 0.001\n" in text and "  student.checkpoint" in text
+    said = " ".join(text.split())
+    for key, own in flat():
+        assert f"{key} = {own.default!r} {own.meaning}; {own.range.words}" in said
+    assert "learning rate of AdamW; above 0 and at most 1 (paper: 1e-3)" in said

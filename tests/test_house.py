@@ -19,22 +19,22 @@ COMMANDS = {
 }
 
 # What each part may import. Commands come last: nothing imports them.
+_ALL = {"errors", "files", "labels", "names", "ranges"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "labels": set(),
     "names": set(),
-    "configuration": {"errors", "files", "names"},
-    "metrics": {"errors", "files", "labels", "names"},
-    "data": {"errors", "files", "labels", "names"},
-    "students": {"errors", "files", "labels", "names"},
-    "teacher": {"errors", "files", "labels", "names"},
-    "algorithm": {"errors", "files", "labels", "names", "students"},
-    "methods": {"errors", "files", "labels", "names", "students", "algorithm", "metrics"},
-    "runs": {
-        *("errors", "files", "labels", "names", "configuration", "metrics", "data"),
-        *("students", "teacher", "algorithm", "methods"),
-    },
+    "ranges": {"labels", "names"},
+    "configuration": _ALL,
+    "metrics": _ALL,
+    "data": _ALL,
+    "students": _ALL,
+    "teacher": _ALL,
+    "algorithm": _ALL | {"students"},
+    "methods": _ALL | {"students", "algorithm", "metrics"},
+    "runs": _ALL
+    | {"configuration", "metrics", "data", "students", "teacher", "algorithm", "methods"},
 }
 EVERYTHING = set(MAY_IMPORT)
 # The Python API is written beside the commands and imported by none.

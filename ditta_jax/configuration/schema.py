@@ -1,0 +1,311 @@
+"""Every setting, stated once: default, range, meaning with its unit, and the paper's value.
+
+From this table come `default_config()`, the checks, `--help` and the page of settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ditta_jax.ranges import (
+    COLOUR,
+    MOST_CLASSES,
+    Range,
+    anything,
+    between,
+    fault_of_classes,
+    name,
+    one_of,
+    several,
+    text,
+)
+
+
+class Setting(NamedTuple):
+    """One setting.
+
+    Attributes:
+        default: the paper's value wherever the paper has one; its type is the setting's.
+        range: the values that are allowed.
+        meaning: one line, with the unit.
+        paper: the paper's (or the released program's) value, where it is another or notable.
+    """
+
+    default: Any
+    range: Range
+    meaning: str
+    paper: str = ""
+
+
+Schema = dict[str, "Setting | Schema"]
+
+_FLAG = anything("True or False")
+_FOLDER = text("a path, or empty")
+_SHARE = between(0.0, 1.0)
+_RATE_BELOW_ONE = between(0.0, 1.0, below=True)
+_LEARNING_RATE = between(0.0, 1.0, above=True)
+_LEVELS = 4  # of the encoder
+
+
+def _levels(most: int) -> Range:
+    return several(between(1, most), f"four numbers in 1 … {most}, one a level", _LEVELS, _LEVELS)
+
+
+def _sides(least: int, most: int) -> Range:
+    return several(between(least, most), f"two numbers of pixels in {least} … {most}", 2, 2)
+
+
+def _class_names() -> Range:
+    """Names, or nothing: a single empty one, so that the default shows the type."""
+    words = f"different names, at most {MOST_CLASSES}, or empty"
+    return Range(words, lambda value: fault_of_classes(value) if any(value) else "")
+
+
+SCHEMA: Schema = {
+    "name": Setting(
+        "unnamed", name("a name for a folder"), "of the run; results go to <output>/<name>"
+    ),
+    "output": Setting("runs", text("a path", empty=False), "folder of all runs"),
+    "seed": Setting(0, between(0, 2**32 - 1), "of everything that is drawn"),
+    "classes": Setting(
+        ("",), _class_names(), "names in label order; a checkpoint's own where empty"
+    ),
+    "palette": Setting(
+        ((0, 0, 0),),
+        several(COLOUR, "one RGB colour (0 … 255) a class", 0, MOST_CLASSES),
+        "RGB a class; a checkpoint's own, or made up, with fewer than two",
+    ),
+    "data": {
+        "kind": Setting(
+            "tfds",
+            one_of("tfds", "folder", "file"),
+            "tfds, folder (frames, or origin/ and mask/) or file (a video)",
+        ),
+        "builder": Setting(
+            "procedural_drive", text("a name", empty=False), "TFDS data set, where kind is tfds"
+        ),
+        "split": Setting("video", text("a name", empty=False), "of the data set"),
+        "data_dir": Setting(
+            "", _FOLDER, "where TFDS keeps its data; empty: the user's cache folder"
+        ),
+        "path": Setting("", _FOLDER, "of the folder or the video"),
+        "convention": Setting(
+            "plain",
+            one_of("plain", "vspw"),
+            "of mask values; vspw: 0 and 255 are ignored, the others shifted by one",
+        ),
+        "ignore": Setting(
+            (255,),
+            several(between(0, 65535), "different mask values in 0 … 65535", 0, distinct=True),
+            "mask values that are not labels",
+        ),
+        "max_videos": Setting(0, between(0, 10**9), "videos to take; 0: all"),
+        "max_frames": Setting(0, between(0, 10**9), "frames to take of each video; 0: all"),
+        "fps": Setting(
+            0.0, between(0.0, 1000.0), "frames a second that are taken of video files; 0: every one"
+        ),
+    },
+    "input": {
+        "scale": Setting(
+            (853, 480), _sides(16, 16384), "longer and shorter side at most, pixels", "(853, 480)"
+        ),
+        "divisor": Setting(
+            32, between(1, 1024), "both sides are stretched to its next multiple, pixels", "32"
+        ),
+    },
+    "student": {
+        "checkpoint": Setting(
+            "embedded",
+            text("a path", empty=False),
+            "folder of a student, or embedded: the demo student of the package",
+        ),
+    },
+    "warmup": {
+        "percent": Setting(
+            10.0,
+            between(0.0, 100.0, above=True),
+            "of the frames, to adapt on; 100 adapts on and scores all",
+            "10, 25 or 50",
+        ),
+    },
+    "teacher": {
+        "config": Setting(
+            "embedded",
+            text("a configuration", empty=False),
+            "embedded, a SAM 2 configuration (configs/sam2.1/sam2.1_hiera_l.yaml), a .yaml file, "
+            "palette:FOLDER or ground-truth",
+            "SAM 2.0 Hiera-L",
+        ),
+        "checkpoint": Setting(
+            "",
+            _FOLDER,
+            "file of its weights, or sha256:<hex> where they are on another machine",
+        ),
+        "device": Setting(
+            "auto",
+            text("auto, cpu, cuda, cuda:1, mps, …", r"auto|[a-z]+(:\d{1,3})?", empty=False),
+            "of the teacher process: auto, cpu, cuda, cuda:1, …",
+        ),
+        "dtype": Setting("float32", one_of("float32", "bfloat16"), "it computes in", "bfloat16"),
+        "mask_threshold": Setting(
+            0.0, between(-1000.0, 1000.0), "logit above which a pixel is in a mask", "0"
+        ),
+        "threshold_first": Setting(
+            0.8, _SHARE, "peak reliability for a prompt on frame 0, a share", "0.8"
+        ),
+        "threshold_later": Setting(0.8, _SHARE, "the same on later frames", "0.8"),
+        "max_objects": Setting(100, between(1, 10000), "prompted in a video at most", "100"),
+        "cache": Setting(
+            "", _FOLDER, "folder of requests and masklets; empty: <output>/teacher_cache"
+        ),
+        "python": Setting("", _FOLDER, "interpreter of the teacher process; empty: this one"),
+        "run": Setting(True, _FLAG, "False: never start the teacher, say what is missing"),
+        "threads": Setting(0, between(0, 1024), "of the teacher on a CPU; 0: its own choice"),
+    },
+    "vote": {
+        "area_power": Setting(
+            0.3, between(0.0, 100.0), "lambda of the share of a mask (Eq. 4)", "0.3"
+        ),
+        "frequency_power": Setting(
+            0.8, between(0.0, 100.0), "lambda of the rarity of a class (Eq. 4)", "0.8"
+        ),
+    },
+    "tta": {
+        "iters": Setting(5, between(1, 100000), "passes over the warm-up frames", "5"),
+        "lr": Setting(1e-3, _LEARNING_RATE, "learning rate of AdamW", "1e-3"),
+        "beta1": Setting(0.9, _RATE_BELOW_ONE, "of AdamW", "0.9"),
+        "beta2": Setting(0.999, _RATE_BELOW_ONE, "of AdamW", "0.999"),
+        "eps": Setting(1e-8, between(1e-30, 1.0), "of AdamW", "1e-8"),
+        "weight_decay": Setting(1e-2, between(0.0, 100.0), "of AdamW", "1e-2"),
+        "momentum": Setting(0.99, _SHARE, "what the momentum network keeps at each step", "0.99"),
+        "dropout": Setting(0.1, _RATE_BELOW_ONE, "share of channels dropped", "0.1"),
+        "train": Setting(
+            "decoder",
+            one_of("decoder", "classifier", "addon"),
+            "what learns: decoder (with the add-on), classifier or addon",
+            "decoder",
+        ),
+        "max_frame_bucket": Setting(
+            0,
+            between(0, 100000),
+            "frames that every warm-up is padded to at least; 0: sizes 1 2 3 4 6 8 12 16 …",
+        ),
+    },
+    "encoder": {
+        "stochastic_depth": Setting(
+            0.0,
+            _RATE_BELOW_ONE,
+            "of the frozen encoder; above 0 it is recomputed at each step, as released",
+            "0.1",
+        ),
+    },
+    "loss": {
+        "on": Setting(
+            "probabilities",
+            one_of("probabilities", "logits"),
+            "what the softmax of the cross entropy is taken of",
+            "probabilities",
+        ),
+        "temperature": Setting(
+            1.0, between(1e-3, 1e3), "of the contrastive loss (Eq. 7), a divisor", "1"
+        ),
+    },
+    "fusion": {
+        "threshold": Setting(
+            0.8, _SHARE, "tau of Eq. 3: reliability below which branches are mixed", "0.8"
+        ),
+        # Tiles are the default because no accelerator was available to measure the kernels on. To
+        # measure them: python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas
+        "attention": Setting(
+            "tiles",
+            one_of("tiles", "pallas"),
+            "program of the fusion: tiles (XLA) or pallas (kernels for TPUs and GPUs)",
+        ),
+    },
+    "precision": {
+        "compute": Setting(
+            "float32", one_of("float32", "bfloat16", "float64"), "type of activations", "float32"
+        ),
+        "matmul": Setting(
+            "highest",
+            one_of("default", "high", "highest"),
+            "precision of float32 products on accelerators",
+        ),
+    },
+    "parallel": {
+        "videos": Setting(
+            1, between(1, 1024), "adapted side by side; their features are held at once"
+        ),
+    },
+    "metrics": {
+        "windows": Setting(
+            (8, 16),
+            several(between(2, 10000), "different numbers of frames, 2 or more", 1, distinct=True),
+            "frames of the windows of mVC",
+            "(8, 16)",
+        ),
+    },
+    "report": {
+        "overlays": Setting(4, between(0, 10**6), "frames shown side by side, of each video"),
+        "predictions": Setting(True, _FLAG, "write every predicted label map"),
+        "tensorboard": Setting(False, _FLAG, "write losses for TensorBoard"),
+    },
+    "train": {
+        "family": Setting(
+            "segformer",
+            text("a name", empty=False),
+            "of students; the sizes below are those of a SegFormer",
+        ),
+        "channels": Setting((32, 64, 160, 256), _levels(8192), "of the encoder's levels"),
+        "depths": Setting((2, 2, 2, 2), _levels(256), "blocks of the encoder's levels"),
+        "heads": Setting((1, 2, 5, 8), _levels(256), "of attention; they divide the channels"),
+        "reductions": Setting((8, 4, 2, 1), _levels(64), "by which the keys' maps are shrunk"),
+        "embed_dim": Setting(256, between(1, 8192), "channels of the embedding", "256"),
+        "radius": Setting(
+            5, between(0, 64), "of the fusion's window, in cells of the decoder's grid", "5"
+        ),
+        "split": Setting("stills", text("a name", empty=False), "of the data set, to train on"),
+        "paths": Setting(
+            ("",),
+            several(_FOLDER, "paths", 0, 10**6),
+            "labelled folders of stills, where data.kind is folder",
+        ),
+        "validation_split": Setting("stills_val", text("a name, or empty"), "empty: none"),
+        "crop": Setting((192, 320), _sides(16, 8192), "height and width of a training picture"),
+        "batch_size": Setting(8, between(1, 65536), "pictures a step"),
+        "steps": Setting(4000, between(1, 10**9), "of the training"),
+        "warmup_steps": Setting(200, between(0, 10**9), "with a growing learning rate"),
+        "lr": Setting(1e-3, _LEARNING_RATE, "highest learning rate"),
+        "weight_decay": Setting(1e-2, between(0.0, 100.0), "of AdamW"),
+        "stochastic_depth": Setting(0.1, _RATE_BELOW_ONE, "of the encoder", "0.1"),
+        "dropout": Setting(0.1, _RATE_BELOW_ONE, "share of channels dropped", "0.1"),
+        "initial_checkpoint": Setting("", _FOLDER, "a student to start from, or embedded"),
+        "checkpoint_every": Setting(500, between(1, 10**9), "steps"),
+        "log_every": Setting(20, between(1, 10**9), "steps"),
+    },
+}
+
+
+def default_config(schema: Schema = SCHEMA) -> ConfigDict:
+    """Every setting with its default; the paper's values wherever the paper has one."""
+    config = ConfigDict()
+    for key, entry in schema.items():
+        config[key] = entry.default if isinstance(entry, Setting) else default_config(entry)
+    return config
+
+
+def flat(schema: Schema = SCHEMA, prefix: str = "") -> Iterator[tuple[str, Setting]]:
+    """Every setting by its dotted key, in the schema's order."""
+    for key, entry in schema.items():
+        if isinstance(entry, Setting):
+            yield prefix + key, entry
+        else:
+            yield from flat(entry, f"{prefix}{key}.")
+
+
+def sections(schema: Schema = SCHEMA) -> list[str]:
+    """The keys of all sections."""
+    return [key for key, entry in schema.items() if not isinstance(entry, Setting)]

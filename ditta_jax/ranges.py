@@ -1,0 +1,119 @@
+"""Which values something may have: stated once, said in words, and checked.
+
+For settings, and for the JSON files that people may edit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from ditta_jax import names
+from ditta_jax.labels import IGNORE
+
+MOST_CLASSES = IGNORE  # labels are bytes, and the last one means "not labelled"
+
+
+class Range(NamedTuple):
+    """Values of one type that are allowed.
+
+    Attributes:
+        words: what a value must be, to follow "must be".
+        fault: says what is wrong with a value; empty if nothing is.
+    """
+
+    words: str
+    fault: Callable[[Any], str]
+
+
+def between(low: float, high: float, *, above: bool = False, below: bool = False) -> Range:
+    """Finite numbers from `low` to `high`; with `above` and `below` without these two."""
+
+    def fault(value: float) -> str:
+        if not math.isfinite(value):
+            return "it is not a finite number"
+        inside = (low < value if above else low <= value) and (
+            value < high if below else value <= high
+        )
+        return "" if inside else "it is out of range"
+
+    first = f"above {low:g}" if above else f"{low:g} or more"
+    last = f"below {high:g}" if below else f"at most {high:g}"
+    words = f"{first} and {last}" if above or below else f"in {low} … {high}"
+    return Range(words, fault)
+
+
+def one_of(*choices: str) -> Range:
+    """One of a few words."""
+    words = f"one of {', '.join(choices)}"
+    return Range(words, lambda value: "" if value in choices else "there is no such choice")
+
+
+def text(words: str, pattern: str = "", *, empty: bool = True) -> Range:
+    """Text without control characters; where a regular expression is given, all of it matches."""
+
+    def fault(value: str) -> str:
+        if not value.strip():
+            return "" if empty else "it is empty"
+        if any(ord(character) < 32 or ord(character) == 127 for character in value):
+            return "it holds a control character"
+        return "" if not pattern or re.fullmatch(pattern, value) else "it is something else"
+
+    return Range(words, fault)
+
+
+def anything(words: str) -> Range:
+    """Every value of the type."""
+    return Range(words, lambda value: "")
+
+
+def name(words: str) -> Range:
+    """Names of one file or folder that people can type: no paths, no leading dot or dash."""
+
+    def fault(value: str) -> str:
+        begins = f"it begins with {value[0]!r}" if value.startswith((".", "-")) else ""
+        return names.fault_of(value) or begins
+
+    return Range(words, fault)
+
+
+def several(
+    member: Range, words: str, least: int = 0, most: int = 1000, *, distinct: bool = False
+) -> Range:
+    """Tuples of `least` to `most` members that are each in a range."""
+
+    def fault(value: Sequence[Any]) -> str:
+        if not least <= len(value) <= most:
+            wanted = f"{least}" if least == most else f"{least} … {most}"
+            return f"it has {len(value)} members, not {wanted}"
+        for own in value:
+            if reason := member.fault(own):
+                return f"of {own!r}, {reason}"
+        if distinct and len(set(value)) < len(value):
+            twice = next(own for own in value if list(value).count(own) > 1)
+            return f"it has {twice!r} twice"
+        return ""
+
+    return Range(words, fault)
+
+
+def fault_of_classes(classes: Sequence[str]) -> str:
+    """Says what is wrong with the names of a student's classes; empty if nothing is."""
+    if len(classes) > MOST_CLASSES:
+        return (
+            f"there are {len(classes)} classes; at most {MOST_CLASSES} are supported, since labels "
+            f"are bytes and {IGNORE} means not labelled"
+        )
+    return several(CLASS_NAME, "", 1, MOST_CLASSES, distinct=True).fault(classes)
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as messages show it, on one line and cut where it is long."""
+    said = repr(value)
+    return said if len(said) <= most else said[: most - 1] + "…"
+
+
+CLASS_NAME = text("a name", empty=False)
+COLOUR = several(between(0, 255), "red, green and blue, 0 … 255", 3, 3)
