@@ -247,12 +247,13 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     """One AdamW step on the clip of frames t−1 and t (frame 0: alone)."""
     key, *draws = jax.random.split(state.key, 5)
     has_previous = t > 0
-    frames = jnp.stack([jnp.maximum(t - 1, 0), t])
+    frames = jnp.maximum(t - 1, 0), t
     weight = jnp.stack([has_previous, jnp.ones_like(has_previous)])
     label, ids = warm_up.labels[t], warm_up.object_ids[t]
 
     # momentum network: embedding, projection and plain logits of the current frame, no gradient
-    clip = functools.partial(_clip_features, jax.tree.map(lambda x: x[frames], warm_up.features))
+    pair = jax.tree.map(lambda x: jnp.stack([x[i] for i in frames]), warm_up.features)
+    clip = functools.partial(_clip_features, pair)
     teacher = join_student(graph, encoder, state.momentum)
     mean_features = clip(teacher, state.momentum, weight, draws[0], settings)
     u, z = _momentum_branch(teacher, mean_features, weight, draws[1], settings)

@@ -51,43 +51,69 @@ def upsampled_norm(u: Float[Array, "h w D"], size: tuple[int, int]) -> Float[Arr
 
     For weights that sum to 1, ‖Σ w_i u_i‖² = Σ w_i ‖u_i‖² − Σ_{i<j} w_i w_j ‖u_i − u_j‖². The
     usual form, in inner products, cancels where neighbours are nearly parallel; this one does not.
+
+    Linear in the low-resolution distances: products with matrices of weights, so that the gradient
+    is one too. A gather's would be a scatter, in no certain order on GPUs and slow on TPUs.
     """
-    h, w = u.shape[:2]
-    below = jnp.concatenate([u[1:], u[-1:]], 0)
-    right, below_right = (jnp.concatenate([x[:, 1:], x[:, -1:]], 1) for x in (u, below))
+    below, right = _next(u, 0), _next(u, 1)
+    below_right = _next(below, 1)
 
     def apart(x, y):
         return ((x - y) ** 2).sum(-1)
 
-    # columns: a row's own pair, and the four pairs that join a row with the one below it
-    low, share = _taps(w, size[1], u.dtype)
-    norm = (u * u).sum(-1)
-    next_norm = jnp.concatenate([norm[:, 1:], norm[:, -1:]], 1)
+    # Columns. A row's own pair of neighbours; then the four pairs that join a row with the next
+    # one, less both rows' own: ‖Σ‖² over a row pair = (1−s) along + s next_along − s(1−s) gap, gap
+    # being the squared distance of the two rows' means.
+    low, share = _taps(u.shape[1], size[1])
     keep, take = 1 - share, share
-    along = keep * norm[:, low] + take * next_norm[:, low]
-    along = along - keep * take * apart(u, right)[:, low]
-    across = (
-        keep * keep * apart(u, below)[:, low]
-        + take * take * apart(right, below_right)[:, low]
-        + keep * take * (apart(u, below_right) + apart(right, below))[:, low]
+    beside = apart(u, right)
+    along = _resized(
+        [((u * u).sum(-1), chain(u.shape[1], size[1])), (beside, _picked(low, -keep * take, u, 1))]
     )
-    # ‖Σ‖² over a row pair = (1−s) along(row) + s along(next) − s(1−s) (distance of their means)²;
-    # the distance of two means follows from the pairs within and across.
-    within = keep * take * apart(u, right)[:, low]
-    next_within = jnp.concatenate([within[1:], within[-1:]], 0)
-    next_along = jnp.concatenate([along[1:], along[-1:]], 0)
-    gap = across - within - next_within
-    low, share = _taps(h, size[0], u.dtype)
-    share = share[:, None]
-    squared = (1 - share) * along[low] + share * next_along[low] - share * (1 - share) * gap[low]
+    pairs = apart(u, below_right) + apart(right, below) - beside - _next(beside, 0)
+    gap = _resized(
+        [
+            (apart(u, below), _picked(low, keep * keep, u, 1)),
+            (apart(right, below_right), _picked(low, take * take, u, 1)),
+            (pairs, _picked(low, keep * take, u, 1)),
+        ]
+    )
+    low, share = _taps(u.shape[0], size[0])
+    weights = chain(u.shape[0], size[0]), _picked(low, -share * (1 - share), u, 0)
+    squared = _resized(list(zip((along.T, gap.T), weights, strict=True))).T
     return jnp.sqrt(jnp.maximum(squared, NORM_FLOOR**2))
 
 
-def _taps(n_in: int, n_out: int, dtype) -> tuple[np.ndarray, Float[Array, " n_out"]]:
+def _next(x: Array, axis: int) -> Array:
+    """Each place's next one along an axis; the last one its own."""
+    last = x.shape[axis] - 1
+    parts = (jax.lax.slice_in_dim(x, a, b, axis=axis) for a, b in ((1, last + 1), (last, last + 1)))
+    return jnp.concatenate(list(parts), axis)
+
+
+def _taps(n_in: int, n_out: int) -> tuple[np.ndarray, np.ndarray]:
     """First source index of each output and the share of the next one."""
     matrix = chain(n_in, n_out)
     low = (matrix > 0).argmax(1)
-    return low, jnp.asarray(1.0 - matrix[np.arange(n_out), low], dtype)
+    return low, 1.0 - matrix[np.arange(n_out), low]
+
+
+def _picked(low: np.ndarray, weights: np.ndarray, u: Array, axis: int) -> np.ndarray:
+    """The matrix [n_out, n_in] that takes the first source of each output with a weight."""
+    matrix = np.zeros((len(low), u.shape[axis]))
+    matrix[np.arange(len(low)), low] = weights
+    return matrix
+
+
+def _resized(terms: list[tuple[Float[Array, "m n"], np.ndarray]]) -> Float[Array, "m N"]:
+    """Σ x Mᵀ over maps x and their matrices M, in one product.
+
+    In full precision whatever the policy: these are differences of numbers near each other, and
+    the maps have one channel.
+    """
+    maps = jnp.concatenate([x for x, _ in terms], axis=1)
+    matrix = np.concatenate([m for _, m in terms], axis=1).astype(maps.dtype)
+    return jnp.matmul(maps, matrix.T, precision=jax.lax.Precision.HIGHEST)
 
 
 def object_prototypes(
@@ -129,7 +155,7 @@ def object_prototypes(
     centre = u.mean((0, 1))
     sums = spread.sum((0, 1))[:, None] * centre
     sums += jnp.einsum("hwo,hwd->od", spread, u - centre)
-    pixels = jax.lax.map(lambda row: (row[:, None] == ids).sum(0), object_ids).sum(0)
+    pixels = (object_ids.reshape(1, -1) == ids[:, None]).sum(1)
     present = pixels > 0
     fresh = normalise(sums / jnp.maximum(pixels, 1)[:, None].astype(u.dtype))
     mixed = normalise((fresh + memory.vectors) / 2)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 from ditta_jax.algorithm.adaptation import WarmUp
 from ditta_jax.algorithm.targets import FrameTarget
@@ -34,6 +34,19 @@ def pad_warm_up(
     objects: int,
 ) -> WarmUp:
     """Stack a video's features and targets [H, W] = `size`, padded with frames that have none."""
+    return WarmUp(pad_features(features, length), *pad_targets(targets, size, length, objects))
+
+
+def pad_features(features: list[PyTree], length: int) -> PyTree:
+    """Stack a video's features; the last frame's are repeated."""
+    padded = [*features, *features[-1:] * (length - len(features))]
+    return jax.tree.map(lambda *x: jnp.stack(x), *padded)
+
+
+def pad_targets(
+    targets: Sequence[FrameTarget | None], size: tuple[int, int], length: int, objects: int
+) -> tuple[Int[Array, "T H W"], Int[Array, "T H W"], Bool[Array, " T"]]:
+    """Labels, object ids and which frames have any, as in `WarmUp`."""
     T = len(targets)
     shape = (length, *size)
     labels = np.full(shape, IGNORE, np.uint8)
@@ -42,9 +55,7 @@ def pad_warm_up(
         if made is not None:
             labels[t], ids[t] = made.label, made.object_ids
     has_target = np.array([t < T and targets[t] is not None for t in range(length)])
-    padded = [*features, *features[-1:] * (length - T)]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *padded)
-    return WarmUp(stacked, jnp.asarray(labels), jnp.asarray(ids), jnp.asarray(has_target))
+    return jnp.asarray(labels), jnp.asarray(ids), jnp.asarray(has_target)
 
 
 def bucket(n: int, sizes: Sequence[int]) -> int:

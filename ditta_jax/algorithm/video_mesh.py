@@ -19,8 +19,8 @@ def video_mesh(devices: Sequence[jax.Device]) -> Mesh:
 def spread(videos: Sequence[PyTree], mesh: Mesh) -> PyTree:
     """Stack videos along a new first axis, which is spread over the mesh.
 
-    The last video is repeated until every device has as many. Stacking happens in the host's
-    memory, so that a device never holds more than its share.
+    The last video is repeated until every device has as many. Each device stacks its own share:
+    nothing passes through the host, and what lies on its device already (`home`) does not move.
 
     Args:
         videos: V trees of host or device arrays of equal shapes.
@@ -33,16 +33,32 @@ def spread(videos: Sequence[PyTree], mesh: Mesh) -> PyTree:
     even = [*videos, *[videos[-1]] * (-len(videos) % mesh.size)]
 
     def stack(*leaves):
-        if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):  # they have no host arrays
+        if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):  # no array of them can be put up
             return jax.device_put(jnp.stack(leaves), own)
-        return jax.device_put(np.stack(jax.device_get(leaves)), own)
+        shares = [
+            jnp.stack([jax.device_put(leaf, device) for leaf in leaves[i * each : (i + 1) * each]])
+            for i, device in enumerate(mesh.devices.flat)
+        ]
+        shape = (len(leaves), *leaves[0].shape)
+        return jax.make_array_from_single_device_arrays(shape, own, shares)
 
+    each = len(even) // mesh.size
     return jax.tree.map(stack, *even)
+
+
+def home(video: int, videos: int, mesh: Mesh) -> jax.Device:
+    """The device of the mesh that `spread` puts a video on, of so many."""
+    return mesh.devices.flat[video // -(-videos // mesh.size)]
 
 
 def on_every_device(tree: PyTree, mesh: Mesh) -> PyTree:
     """A copy of a tree on each device of the mesh."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def unused(tree: PyTree) -> PyTree:
+    """Stands for arrays that a program takes but does not use: no bytes, and none are sent."""
+    return jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), tree)
 
 
 def fetch(stacked: PyTree, videos: int) -> list[PyTree]:

@@ -194,3 +194,9 @@ def _element(lines: list[Instruction], state: str, index: int) -> int | None:
 def _constant(line: Instruction) -> int | None:
     found = _INTEGER.match(line.rest) if line.operation == "constant" else None
     return int(found[1]) if found else None
+
+
+def scatters(text: str) -> int:
+    """Instructions that were made from a scatter; some compilers turn it into a loop."""
+    made = re.findall(r'op_name="[^"]*?([\w\-]+)"', text)
+    return sum("scatter" in name for name in made)

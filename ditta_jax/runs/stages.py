@@ -13,11 +13,18 @@ from jaxtyping import Float, PRNGKeyArray, PyTree, UInt8
 from ml_collections import ConfigDict
 
 from ditta_jax.algorithm import adaptation, inference, precision
-from ditta_jax.algorithm.adaptation import AdaptationSettings
+from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
 from ditta_jax.algorithm.optimiser import Hyperparameters
-from ditta_jax.algorithm.padding import pad_warm_up, padded_sizes
+from ditta_jax.algorithm.padding import pad_features, pad_targets, pad_warm_up, padded_sizes
 from ditta_jax.algorithm.targets import FrameTarget, target, vote
-from ditta_jax.algorithm.video_mesh import fetch, on_every_device, spread, video_mesh
+from ditta_jax.algorithm.video_mesh import (
+    fetch,
+    home,
+    on_every_device,
+    spread,
+    unused,
+    video_mesh,
+)
 from ditta_jax.data.prefetch import inputs
 from ditta_jax.data.preprocess import input_size
 from ditta_jax.data.video import Video
@@ -227,14 +234,19 @@ def adapt_to_many(
     length, objects = padded_sizes([targets[v] for v in taught], config.tta.max_frame_bucket)
     start = adaptation.new_state(model.network, objects, _key(config, ""), config.tta.train)
     states = [start._replace(key=_key(config, names[v])) for v in taught]
-    warm_ups = (
-        pad_warm_up(frozen[v].features, targets[v], frozen[v].size, length, objects) for v in taught
-    )
+    warm_ups = [
+        jax.device_put(
+            pad_warm_up(frozen[v].features, targets[v], frozen[v].size, length, objects),
+            home(place, len(taught), mesh),
+        )
+        for place, v in enumerate(taught)
+    ]
+    recomputed = config.encoder.stochastic_depth > 0
     state, losses = adaptation.adapt_to_videos(
         spread(states, mesh),
         model.graph,
-        on_every_device(model.encoder, mesh),
-        spread([jax.device_get(warm_up) for warm_up in warm_ups], mesh),
+        on_every_device(model.encoder, mesh) if recomputed else unused(model.encoder),
+        spread(warm_ups, mesh),
         hyperparameters(config),
         settings(config, frozen[0].input_size),
         config.tta.iters,
@@ -270,11 +282,10 @@ def adapt_under_settings(
     if all(target is None for target in targets[0]):
         return jax.tree.map(lambda x: jnp.stack([x] * len(configs)), model.network)
     length, objects = padded_sizes(targets, configs[0].tta.max_frame_bucket)
-    padded = [pad_warm_up(frozen.features, own, frozen.size, length, objects) for own in targets]
-    warm_up = padded[0]._replace(
-        labels=jnp.stack([own.labels for own in padded]),
-        object_ids=jnp.stack([own.object_ids for own in padded]),
-    )
+    padded = [pad_targets(own, frozen.size, length, objects) for own in targets]
+    labels, object_ids, has_target = zip(*padded, strict=True)
+    features = pad_features(frozen.features, length)  # once, however many settings there are
+    warm_up = WarmUp(features, jnp.stack(labels), jnp.stack(object_ids), has_target[0])
     hyper = jax.tree.map(lambda *x: jnp.array(x), *map(hyperparameters, configs))
     state, _ = adaptation.adapt_under_settings(
         adaptation.new_state(model.network, objects, _key(configs[0], name), configs[0].tta.train),

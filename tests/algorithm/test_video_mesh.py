@@ -10,7 +10,7 @@ import pytest
 
 from ditta_jax.algorithm import adaptation
 from ditta_jax.algorithm.targets import FrameTarget
-from ditta_jax.algorithm.video_mesh import fetch, on_every_device, spread, video_mesh
+from ditta_jax.algorithm.video_mesh import fetch, home, on_every_device, spread, video_mesh
 from ditta_jax.configuration import default_config
 from ditta_jax.runs import stages
 from ditta_jax.students.segformer.config import SegFormerConfig
@@ -115,6 +115,9 @@ def test_side_by_side_as_one_by_one_and_without_communication(model, one_by_one,
         assert_equal(own, one_by_one[name])
     assert [len(own[1]) for own in found] == [4, 4, 0, 2]  # losses of each frame and pass
     (text,) = programs
+    entry = text[text.index("\nENTRY") :]
+    arguments = [line for line in entry.splitlines() if " parameter(" in line]
+    assert len(arguments) > 50 and not [a for a in arguments if "encoder" in a]  # it is not sent
     assert f"num_partitions={devices}" in text or devices == 1
     assert not [word for word in COLLECTIVES if word in text]
 
@@ -141,5 +144,10 @@ def test_videos_are_spread_evenly_and_come_back_in_order():
     assert stacked["key"].sharding == stacked["x"].sharding
     assert jnp.array_equal(stacked["key"][5], videos[5]["key"])
     assert [int(video[0]) for video in fetch(stacked["x"], 6)] == list(range(6))
+    homes = [home(v, 6, mesh) for v in range(6)]
+    assert homes == [mesh.devices[i] for i in (0, 0, 1, 1, 2, 2)]
+    at_home = [jax.device_put(videos[v]["x"], homes[v]) for v in range(6)]
+    with jax.transfer_guard_device_to_host("disallow"):
+        assert jnp.array_equal(spread(at_home, mesh), stacked["x"])
     copies = on_every_device(jnp.arange(3), mesh)
     assert copies.is_fully_replicated and copies.devices() == set(mesh.devices)
