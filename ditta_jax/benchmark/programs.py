@@ -18,8 +18,8 @@ from ditta_jax.algorithm import adaptation, inference
 from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.benchmark.workload import Size
-from ditta_jax.students.config import StudentConfig
 from ditta_jax.students.parts import split_student
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 
 PASSES = 5  # of the adaptation over the warm-up
@@ -57,9 +57,9 @@ class Shapes:
         return sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves)
 
 
-def shapes(size: Size, compute: str, student: StudentConfig | None = None) -> Shapes:
+def shapes(size: Size, compute: str, student: SegFormerConfig | None = None) -> Shapes:
     """The shapes of a size; `student` instead of the published one it names."""
-    config = student or StudentConfig.published(size.student, size.classes)
+    config = student or SegFormerConfig.published(size.student, size.classes)
     kept = {}
 
     def build():

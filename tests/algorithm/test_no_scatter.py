@@ -6,9 +6,9 @@ import pytest
 
 from ditta_jax.benchmark import estimate, programs
 from ditta_jax.benchmark.workload import Size
-from ditta_jax.students.config import StudentConfig
+from ditta_jax.students.segformer.config import SegFormerConfig
 
-STUDENT = StudentConfig(3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6)
+STUDENT = SegFormerConfig(3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6)
 SMALL = Size("tiny", 35, 51, 3, 4, 3)
 
 
