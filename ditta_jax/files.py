@@ -8,6 +8,7 @@ import json
 import math
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -118,6 +119,18 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {_reason(path, error)}") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Makes a folder that results go to and tries it, before the work whose results they are.
+
+    Raises:
+      UserError: the system refuses; path and reason are named.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=_PARTIAL) as file:
+            file.write(b"tried")
 
 
 def digest_of_file(path: Path) -> str:

@@ -9,6 +9,7 @@ options make their product. Results: a table, and `<output>/<name>/sweep.json`.
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -21,7 +22,7 @@ from ditta_jax.adapt import (
     open_work,
     teacher_answer,
 )
-from ditta_jax.configuration import from_command_line
+from ditta_jax.configuration import check_value, from_command_line
 from ditta_jax.errors import UserError, run
 
 # Numbers that a compiled program takes as arguments, or that act before it.
@@ -29,6 +30,7 @@ SWEPT = tuple(f"tta.{n}" for n in ("lr", "beta1", "beta2", "eps", "weight_decay"
     "vote.area_power",
     "vote.frequency_power",
 )
+MOST_SETTINGS = 1000  # in one sweep; all of them are in memory at once
 
 
 def main() -> None:
@@ -50,22 +52,37 @@ def read_grid(texts: list[str]) -> list[dict[str, float]]:
     """The product of `KEY=VALUE,VALUE,…` options: one dict of settings per combination.
 
     Raises:
-        UserError: no grid, a key that cannot be swept, a value that is no number.
+        UserError: no grid, a key that cannot be swept or comes twice, a value that is no number
+            or out of range, too many settings.
     """
     if not texts:
         raise UserError("--grid: name what to vary, e.g. --grid tta.lr=1e-4,3e-4,1e-3")
-    axes = []
+    axes: dict[str, list[float]] = {}
     for text in texts:
         key, _, values = text.partition("=")
+        key = key.strip()
         if key not in SWEPT:
             raise UserError(
                 f"--grid {text}: {key!r} cannot be swept; these can: {', '.join(SWEPT)}"
             )
-        try:
-            axes.append([(key, float(value)) for value in values.split(",")])
-        except ValueError as error:
-            raise UserError(f"--grid {text}: {error}; write {key}=1e-4,3e-4") from error
-    return [dict(choice) for choice in itertools.product(*axes)]
+        if key in axes:
+            raise UserError(f"--grid {text}: {key} is given twice; give all its values in one")
+        axes[key] = [_swept(key, value, f"--grid {text}") for value in values.split(",")]
+        if len(set(axes[key])) < len(axes[key]):
+            raise UserError(f"--grid {text}: a value is given twice")
+    settings = math.prod(map(len, axes.values()))
+    if settings > MOST_SETTINGS:
+        raise UserError(f"--grid: {settings} settings, at most {MOST_SETTINGS} in one sweep")
+    return [dict(zip(axes, choice, strict=True)) for choice in itertools.product(*axes.values())]
+
+
+def _swept(key: str, text: str, where: str) -> float:
+    """One value of a grid, in its setting's range."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; write {key}=1e-4,3e-4") from error
+    return float(check_value(key, value, where))
 
 
 def with_settings(config: ConfigDict, settings: dict[str, float]) -> ConfigDict:

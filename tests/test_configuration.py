@@ -263,7 +263,7 @@ def test_a_configuration_may_be_in_another_encoding(tmp_path, coding):
 
 
 NAN, INF = float("nan"), float("inf")
-LEARNING_RATE = (-1e-3, 0.0, NAN, INF, -INF, 1e9)
+LEARNING_RATE = (-1e-3, NAN, INF, -INF, 1e9)
 SHARE = (-0.1, 1.1, NAN, INF)
 BELOW_ONE = (-0.1, 1.0, 2.0, NAN)
 COUNT = (0, -1, 10**12)
@@ -387,7 +387,7 @@ def test_values_out_of_range_are_refused_in_one_line(key):
 )
 def test_a_range_holds_on_the_command_line_too(refused, said):
     message = said(refused(PLAIN, "--config.tta.lr=nan"))
-    assert "'tta.lr' must be above 0 and at most 1, not nan: it is not a finite number" in message
+    assert "'tta.lr' must be in 0.0 … 1.0, not nan: it is not a finite number" in message
     assert "'seed' must be in 0 … 4294967295" in refused(PLAIN, "--config.seed=-1")
 
 
@@ -452,4 +452,4 @@ def test_help_names_the_options_and_every_setting(capsys):
     said = " ".join(text.split())
     for key, own in flat():
         assert f"{key} = {own.default!r} {own.meaning}; {own.range.words}" in said
-    assert "learning rate of AdamW; above 0 and at most 1 (paper: 1e-3)" in said
+    assert "learning rate of AdamW; in 0.0 … 1.0 (paper: 1e-3)" in said

@@ -73,11 +73,24 @@ def test_each_setting_scores_as_a_run_of_its_own(config, double):
         (["tta.iters=1,2"], "'tta.iters' cannot be swept"),
         (["tta.lr"], "could not convert"),
         (["tta.lr=1e-3,fast"], "could not convert"),
+        (["tta.lr=1e-3", "tta.lr=1e-4"], "tta.lr is given twice"),
+        (["tta.lr=1e-3,1e-4,0.001"], "a value is given twice"),
+        (["tta.lr=nan"], "'tta.lr' must be in 0.0 … 1.0, not nan"),
+        (["tta.lr=1e-3,-1"], "'tta.lr' must be"),
+        (["tta.momentum=2"], "'tta.momentum' must be"),
+        (["vote.area_power=inf"], "'vote.area_power' must be"),
+        (["tta.lr=" + ",".join(f"{i}e-5" for i in range(1, 1002))], "1001 settings, at most 1000"),
     ],
 )
-def test_a_grid_that_cannot_be_swept_is_refused(texts, message):
-    with pytest.raises(UserError, match=message):
+@pytest.mark.robustness(
+    "Settings and command line",
+    "a sweep's key or value given twice, out of range, or too many settings",
+    "refused",
+)
+def test_a_grid_that_cannot_be_swept_is_refused(texts, message, said):
+    with pytest.raises(UserError, match=message) as caught:
         sweep.read_grid(texts)
+    said(str(caught.value)[:200])
 
 
 def test_grids_make_their_product():

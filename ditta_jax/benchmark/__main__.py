@@ -22,6 +22,7 @@ from ditta_jax.benchmark import compile_for, growth, report, rivals
 from ditta_jax.benchmark.measurement import Task
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.errors import UserError, run
+from ditta_jax.files import check_writable
 
 DEFAULT_RIVALS = ",".join(rivals.RIVALS)
 DIRECT_TIMES = 2  # steps and frames of the direct rival, whose step takes a minute and more
@@ -42,6 +43,7 @@ def main() -> int | None:
         attention=options.attention,
         tf32=options.tf32,
     )
+    check_writable(options.out)
     measurements = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

@@ -4,8 +4,8 @@ A configuration file defines `get_config()`, which starts from `default_config()
 values; what the schema does not know, of another type or out of range is refused in one line.
 """
 
-from ditta_jax.configuration.check import checked
+from ditta_jax.configuration.check import check_value, checked
 from ditta_jax.configuration.command_line import from_command_line
 from ditta_jax.configuration.schema import default_config
 
-__all__ = ["checked", "default_config", "from_command_line"]
+__all__ = ["check_value", "checked", "default_config", "from_command_line"]

@@ -46,7 +46,7 @@ _FLAG = anything("True or False")
 _FOLDER = text("a path, or empty")
 _SHARE = between(0.0, 1.0)
 _RATE_BELOW_ONE = between(0.0, 1.0, below=True)
-_LEARNING_RATE = between(0.0, 1.0, above=True)
+_LEARNING_RATE = between(0.0, 1.0)
 _LEVELS = 4  # of the encoder
 
 

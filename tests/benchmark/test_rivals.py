@@ -124,3 +124,18 @@ def test_the_command_measures_two_rivals_that_agree(tmp_path):
     content = json.loads((tmp_path / "benchmark.json").read_text())
     assert content["loss_differences"]["jax"] < rivals.LOSS_TOLERANCE
     assert all(m["peak_bytes"] > 1e8 and m["step"][0] > 0 for m in content["rivals"])
+
+
+@pytest.mark.robustness(
+    "Settings and command line",
+    "a place for the benchmark's results that cannot be written",
+    "refused before anything is measured",
+)
+def test_the_place_of_the_results_is_tried_before_measuring(tmp_path, monkeypatch, said):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(rivals, "write_workload", lambda *_: pytest.fail("work was done"))
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setattr(sys, "argv", ["benchmark", "--out", str(out)])
+        with pytest.raises(UserError, match=str(tmp_path / "file")) as caught:
+            command.main()
+        said(str(caught.value))
