@@ -187,7 +187,9 @@ def ask_teacher(work: Work, finished: Container[str] = ()) -> dict[str, Path]:
                 took = f"{event['objects']} objects in {event['seconds']:.1f} s"
                 progress.skip(event["video"], took)
 
-        run_teacher(work.cache, work.config.teacher, list(entries.values()), on_progress)
+        failed = run_teacher(work.cache, work.config.teacher, list(entries.values()), on_progress)
+    if failed:
+        raise UserError(f"{len(failed)} videos without masks: {next(iter(failed.values()))}")
     return entries
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,11 @@ from ditta_jax import errors
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import teacher_key
 from ditta_jax.teacher.identity import DTYPES, EMBEDDED, teacher_identity
-from teacher_bridge.serving.serve import find_entries, make_teacher, serve, watch
+from teacher_bridge.serving.lifeline import follow_parent
+from teacher_bridge.serving.pool import Pool
+from teacher_bridge.serving.serve import find_entries, serve, unanswered, watch
+from teacher_bridge.serving.teachers import make_teacher
+from teacher_bridge.serving.worker import work
 
 _WATCH_SECONDS = 2.0
 
@@ -34,13 +39,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     masks = (options.dtype, options.mask_threshold)
     identity = teacher_identity(options.config, options.checkpoint, *masks)
     key = teacher_key(identity)
-    teacher = make_teacher(options.config, options.checkpoint, options.device, *masks)
     cache = Path(options.cache)
+    devices = options.device.split(",")
+    names = follow_parent() if options.attached or options.worker else None
+    teacher = make_teacher(options.config, options.checkpoint, devices[0], *masks)
+    if names is not None and options.worker:
+        work(names, cache, teacher, identity, key, report)
+        return 0
+
+    def answer(folders: Sequence[Path]) -> list[str]:
+        if max(options.workers, len(devices)) == 1:
+            return serve(folders, teacher, identity, key, report)
+        waiting = unanswered(folders, key)
+        pool = Pool(_worker_commands(options, devices, len(waiting)), report, options.patience)
+        return pool.serve(waiting, len(folders) - len(waiting))
+
     if options.watch:
         for folders in watch(cache, options.entry, _WATCH_SECONDS):
-            serve(folders, teacher, identity, key, report)
+            answer(folders)
     folders = find_entries(cache, options.entry)
-    failures = serve(folders, teacher, identity, key, report)
+    failures = answer(folders)
     if failures:
         raise UserError(f"{len(failures)} of {len(folders)} videos failed; first: {failures[0]}")
     return 0
@@ -51,6 +69,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m teacher_bridge",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--cache", required=True, help="the folder of requests and masklets")
     parser.add_argument(
@@ -60,7 +79,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         " configs/sam2.1/sam2.1_hiera_l.yaml, a YAML file, or palette:FOLDER (default: embedded)",
     )
     parser.add_argument("--checkpoint", default="", help="the file of its weights")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:1, ...; several: cuda:0,cuda:1"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that answer side by side, over all devices (default: one a device)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=0.0,
+        help="seconds without a sign of life after which a worker is stopped (default: for ever)",
+    )
     parser.add_argument("--dtype", default="float32", choices=DTYPES)
     parser.add_argument(
         "--mask-threshold", type=float, default=0.0, help="logit of a mask's border (default: 0)"
@@ -69,7 +102,27 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--watch", action="store_true", help="wait for further requests")
     parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--attached", action="store_true", help="end when standard input is closed")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.workers < 1:
+        raise UserError(f"--workers must be 1 or more, not {options.workers}")
+    if not 0 <= options.patience < threading.TIMEOUT_MAX:
+        raise UserError(f"--patience must be seconds, 0 or more, not {options.patience}")
+    return options
+
+
+def _worker_commands(
+    options: argparse.Namespace, devices: Sequence[str], videos: int
+) -> list[list[str]]:
+    """The command line of each worker: as many as asked for, in turn over the devices."""
+    count = max(1, min(max(options.workers, len(devices)), videos))
+    threads = options.threads or max(1, (os.cpu_count() or 1) // count)
+    common = [sys.executable, "-m", "teacher_bridge", "--worker", "--json"]
+    common += [f"--cache={options.cache}", f"--config={options.config}"]
+    common += [f"--checkpoint={options.checkpoint}", f"--dtype={options.dtype}"]
+    common += [f"--mask-threshold={options.mask_threshold!r}", f"--threads={threads}"]
+    return [[*common, f"--device={devices[i % len(devices)]}"] for i in range(count)]
 
 
 def _prepare_environment(threads: int) -> None:
@@ -91,6 +144,8 @@ def _report_json(event: Mapping[str, Any]) -> None:
 def _report_text(event: Mapping[str, Any]) -> None:
     if event["event"] == "start":
         print(f"{event['total']} videos to do, {event['finished']} finished before", flush=True)
+    elif event["event"] in ("begin", "alive", "ready"):
+        return
     elif event["event"] in ("failed", "skipped"):
         line = f"{event['entry']}: {event['event']}: {event['message']}"
         print(line, file=sys.stderr, flush=True)

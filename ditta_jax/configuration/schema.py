@@ -146,8 +146,12 @@ SCHEMA: Schema = {
         ),
         "device": Setting(
             "auto",
-            text("auto, cpu, cuda, cuda:1, mps, …", r"auto|[a-z]+(:\d{1,3})?", empty=False),
-            "of the teacher process: auto, cpu, cuda, cuda:1, …",
+            text(
+                "auto, cpu, cuda, cuda:1, mps, … or several of them: cuda:0,cuda:1",
+                r"auto|[a-z]+(:\d{1,3})?(,[a-z]+(:\d{1,3})?)*",
+                empty=False,
+            ),
+            "of the teacher process: auto, cpu, cuda, cuda:1, …; several work side by side",
         ),
         "dtype": Setting("float32", one_of("float32", "bfloat16"), "it computes in", "bfloat16"),
         "mask_threshold": Setting(
@@ -164,6 +168,14 @@ SCHEMA: Schema = {
         "python": Setting("", _FOLDER, "interpreter of the teacher process; empty: this one"),
         "run": Setting(True, _FLAG, "False: never start the teacher, say what is missing"),
         "threads": Setting(0, between(0, 1024), "of the teacher on a CPU; 0: its own choice"),
+        "workers": Setting(
+            1, between(1, 1024), "processes of the teacher that share the videos, over its devices"
+        ),
+        "patience": Setting(
+            600.0,
+            between(0.0, 1e6),
+            "seconds without a sign of life after which the teacher is stopped; 0: never",
+        ),
     },
     "vote": {
         "area_power": Setting(

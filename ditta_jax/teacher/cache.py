@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from ditta_jax.errors import UserError
 from ditta_jax.files import read_regular, seal, unseal, write_atomically
+from ditta_jax.names import fault_of
 from ditta_jax.teacher.frame_files import Frames, describe_frames, has_digest, place_frames
 from ditta_jax.teacher.masklets_json import masklets_content, masklets_from
 from ditta_jax.teacher.records import ClassPeak, Masklets, Request, class_peaks
@@ -192,7 +193,7 @@ def masks_in_cache(cache_dir: Path | str, identity: Mapping[str, Any], entry: st
       None if there is no whole answer.
     """
     key = teacher_key(identity)
-    if not masklets_path(Path(cache_dir) / entry, key).is_file():
+    if fault_of(entry) or not masklets_path(Path(cache_dir) / entry, key).is_file():
         return None
     masklets = read_masklets(Path(cache_dir) / entry, key)
     return None if masklets is None else masklets.digest()

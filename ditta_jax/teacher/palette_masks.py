@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ditta_jax.errors import UserError
+from ditta_jax.names import kept_name
 from ditta_jax.teacher import mask_rle
 from ditta_jax.teacher.cache import Masklets, Request
 
@@ -22,7 +23,7 @@ def read_palette_masks(folder: Path | str, request: Request) -> Masklets:
       UserError: a PNG is missing, unreadable, coloured or of another size than the frames.
     """
     folder = Path(folder)
-    maps = [_read_map(folder / f"{name}.png", request.size) for name in request.frames]
+    maps = [_read_map(folder / kept_name(name, ".png"), request.size) for name in request.frames]
     values = sorted(set().union(*(np.unique(value_map).tolist() for value_map in maps)) - {0})
     frames = tuple(
         tuple(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
+import queue
 import shlex
-import subprocess
 import sys
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ditta_jax.errors import UserError
 from ditta_jax.teacher import identity
-from ditta_jax.teacher.cache import masklets_path, read_masklets, teacher_key
+from ditta_jax.teacher.cache import read_masklets, teacher_key
+from ditta_jax.teacher.child import Child, ending, new_inbox
 
-_TAIL_LINES = 20
-_STOP_SECONDS = 10.0
+_POOL_SECONDS = 5.0  # that a pool may need to put an end to a silent worker
+_ATTEMPTS = 2  # at a video that the teacher died at, before it is given up
 
 
 class TeacherSettings(Protocol):
@@ -28,9 +28,11 @@ class TeacherSettings(Protocol):
     device: str
     dtype: str
     mask_threshold: float
+    patience: float
     python: str
     run: bool
     threads: int
+    workers: int
 
 
 def teacher_identity(settings: TeacherSettings) -> dict[str, str]:
@@ -40,107 +42,144 @@ def teacher_identity(settings: TeacherSettings) -> dict[str, str]:
     )
 
 
+class _Ended(NamedTuple):
+    """How one process of the teacher ended.
+
+    Attributes:
+      reason: empty if it went through all videos; else what happened.
+      in_hand: name of each entry it was at, and its video's name.
+      failed: name of each entry it could not answer, and the message.
+      hung: it was stopped because it showed no sign of life.
+    """
+
+    reason: str
+    in_hand: dict[str, str]
+    failed: dict[str, str]
+    hung: bool = False
+
+
 def run_teacher(
     cache_dir: Path | str,
     settings: TeacherSettings,
     entries: Sequence[Path],
     on_progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
-) -> None:
+) -> dict[str, str]:
     """Has the teacher answer those entries that have no whole masklets of it.
 
     One process answers all of them: building the network takes longer than a short video. If
-    nothing is missing, no process is started.
+    nothing is missing, no process is started. A video that the teacher fails at, dies of or hangs
+    in does not keep it from the others: it is started again without.
 
     Args:
       cache_dir: the cache folder.
       settings: `config.teacher`.
       entries: entry folders, as `write_request` returns them.
-      on_progress: called with each event of `python -m teacher_bridge --json`: "start" with
-        `total`; "video" with `video`, `frames`, `objects`, `seconds`, `done`, `total`;
-        "failed" with `entry` and `message`.
+      on_progress: called with each event of `python -m teacher_bridge --json`
+        (`ditta_jax.teacher.child.EVENTS`): "start" with `total`; "begin" with `video`; "video"
+        with `video`, `frames`, `objects`, `seconds`, `done`, `total`; "failed" with `entry` and
+        `message`.
+
+    Returns:
+      The name of each entry's folder that it could not answer, and why.
 
     Raises:
-      UserError: the teacher failed, with its own last line; or it may not be run here and answers
-        are missing, with the command to run elsewhere.
+      UserError: the teacher failed at none of the videos in particular, with its own last line; or
+        it may not be run here and answers are missing, with the command to run elsewhere.
     """
     key = teacher_key(teacher_identity(settings))
     missing = [entry for entry in entries if read_masklets(entry, key) is None]
-    if not missing:
-        return
-    if not settings.run or settings.checkpoint.startswith("sha256:"):
+    if missing and (not settings.run or settings.checkpoint.startswith("sha256:")):
         raise UserError(_run_elsewhere(Path(cache_dir), settings, len(missing)))
-    status, tail = _listen(_command(Path(cache_dir), settings, missing), settings, on_progress)
-    if status != 0:
-        raise UserError(f"the teacher stopped: {_last_words(tail, status)}")
-    for entry in missing:
-        if not masklets_path(entry, key).is_file():
-            raise UserError(f"{entry}: the teacher left no masklets here; was the cache changed?")
+    lost: dict[str, str] = {}
+    deaths: Counter[str] = Counter()
+    while missing:
+        ended = _one_process(Path(cache_dir), settings, missing, on_progress)
+        left = [entry for entry in missing if read_masklets(entry, key) is None]
+        names = {Path(entry).name for entry in left}
+        failed = {name: why for name, why in ended.failed.items() if name in names}
+        for name in names & ended.in_hand.keys() - failed.keys():
+            deaths[name] += 1
+            if ended.hung or deaths[name] >= _ATTEMPTS:
+                video = ended.in_hand[name]
+                failed[name] = f"video {video!r}: the teacher stopped: {ended.reason}"
+                on_progress({"event": "failed", "entry": name, "message": failed[name]})
+        if left and not (failed or names & ended.in_hand.keys() or len(left) < len(missing)):
+            reason = ended.reason or f"it left no masklets in {left[0]}; was the cache changed?"
+            raise UserError(f"the teacher stopped: {reason}")
+        lost |= failed
+        missing = [entry for entry in left if Path(entry).name not in failed]
+    return lost
 
 
 def _command(cache_dir: Path, settings: TeacherSettings, entries: Sequence[Path]) -> list[str]:
-    command = [settings.python or sys.executable, "-m", "teacher_bridge", "--json"]
-    command += ["--cache", str(cache_dir), *_teacher_arguments(settings)]
-    command += ["--device", settings.device, "--threads", str(settings.threads)]
-    for entry in entries:
-        command += ["--entry", Path(entry).name]
-    return command
+    """The command line; every value follows its option by "=", whatever it begins with."""
+    command = [settings.python or sys.executable, "-m", "teacher_bridge", "--json", "--attached"]
+    command += [f"--cache={cache_dir}", *_teacher_arguments(settings)]
+    command += [f"--device={settings.device}", f"--threads={settings.threads}"]
+    command += [f"--workers={settings.workers}", f"--patience={settings.patience}"]
+    return command + [f"--entry={Path(entry).name}" for entry in entries]
 
 
 def _teacher_arguments(settings: TeacherSettings) -> list[str]:
-    arguments = ["--config", settings.config, "--dtype", settings.dtype]
+    arguments = [f"--config={settings.config}", f"--dtype={settings.dtype}"]
     if settings.checkpoint:
-        arguments += ["--checkpoint", settings.checkpoint]
+        arguments.append(f"--checkpoint={settings.checkpoint}")
     if settings.mask_threshold:
-        arguments += ["--mask-threshold", repr(settings.mask_threshold)]
+        arguments.append(f"--mask-threshold={settings.mask_threshold!r}")
     return arguments
 
 
 def _run_elsewhere(cache_dir: Path, settings: TeacherSettings, missing: int) -> str:
     arguments = shlex.join(_teacher_arguments(settings))
+    cache = shlex.quote(f"--cache={cache_dir}")
     digest = teacher_identity(settings)
     weights = ""
     if settings.checkpoint.startswith("sha256:"):
-        arguments = arguments.replace(shlex.quote(settings.checkpoint), "WEIGHTS")
+        arguments = arguments.replace(settings.checkpoint, "WEIGHTS")
         weights = f" where WEIGHTS is the file with SHA-256 {digest['weights']}"
     return (
         f"{missing} videos have no masklets and the teacher is not to be run here; run"
-        f" `python -m teacher_bridge --cache {shlex.quote(str(cache_dir))} {arguments}`{weights}"
+        f" `python -m teacher_bridge {cache} {arguments}`{weights}"
         " (on another machine: on a copy of the cache, then copy masklets-*.json back), then this"
         " command again"
     )
 
 
-def _listen(
-    command: Sequence[str],
+def _one_process(
+    cache_dir: Path,
     settings: TeacherSettings,
+    entries: Sequence[Path],
     on_progress: Callable[[Mapping[str, Any]], None],
-) -> tuple[int, deque[str]]:
-    """Runs the command; returns its status and the last lines that were no events."""
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=_environment(settings),
-            text=True,
-            errors="replace",
-        )
-    except OSError as error:
-        raise UserError(f"teacher.python: {command[0]}: cannot be run ({error})") from None
-    try:
-        assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                event = _event(line)
-                if event is None:
-                    tail.append(line.strip())
-                else:
-                    on_progress(event)
-        return process.wait(), tail
-    finally:
-        _stop(process)
+) -> _Ended:
+    """Runs the teacher once and listens until it has ended or shows no sign of life."""
+    inbox = new_inbox()
+    in_hand: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    # Several workers are watched one by one, by the process that this one listens to.
+    patience = settings.patience + _POOL_SECONDS if settings.patience else None
+    with Child(_command(cache_dir, settings, entries), _environment(settings), inbox) as child:
+        while True:
+            try:
+                _, event = inbox.get(timeout=patience)
+            except queue.Empty:
+                reason = f"no sign of life for {settings.patience:g} s (teacher.patience)"
+                return _Ended(reason, in_hand, failed, hung=True)
+            if event is None:
+                break
+            if event["event"] == "begin":
+                in_hand[event["entry"]] = event["video"]
+            elif event["event"] in ("video", "failed", "skipped", "busy"):
+                in_hand.pop(event["entry"], None)
+            if event["event"] == "failed":
+                failed[event["entry"]] = event["message"]
+            if event["event"] not in ("alive", "busy", "ready"):
+                on_progress(event)
+        status, words = child.wait(), child.last_words()
+    if status == 0:
+        return _Ended("", {}, failed)
+    if status < 0:
+        words = f"{ending(status)}: {words}" if words else ending(status)
+    return _Ended(words or f"{ending(status)} without a word", in_hand, failed)
 
 
 def _environment(settings: TeacherSettings) -> dict[str, str]:
@@ -153,32 +192,3 @@ def _environment(settings: TeacherSettings) -> dict[str, str]:
         paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
     return environment
-
-
-def _event(line: str) -> Mapping[str, Any] | None:
-    if not line.startswith('{"event"'):
-        return None
-    try:
-        return dict(json.loads(line))
-    except ValueError:
-        return None
-
-
-def _last_words(tail: Sequence[str], status: int) -> str:
-    words = [line for line in tail if line]
-    errors = [line for line in words if line.startswith("error: ")]
-    if errors:
-        return errors[-1].removeprefix("error: ")
-    return words[-1] if words else f"exit status {status} without a word"
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """Ends the process if it still runs: this one was interrupted or failed while listening."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -4,97 +4,24 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ditta_jax.errors import UserError
-from ditta_jax.teacher.cache import (
-    EarlierEntry,
-    Entry,
-    Masklets,
-    read_entry,
-    read_masklets,
-    write_masklets,
-)
-from ditta_jax.teacher.identity import PALETTE
-from ditta_jax.teacher.palette_masks import read_palette_masks
-from teacher_bridge.search.tracks import find_masklets
+from ditta_jax.names import fault_of
+from ditta_jax.teacher.cache import EarlierEntry, read_entry, read_masklets, write_masklets
+from teacher_bridge.serving.claims import claim
+from teacher_bridge.serving.teachers import Teacher
 
 _RECORDED_PACKAGES = ("sam2", "torch", "numpy", "ditta-jax")
+_ALIVE_SECONDS = 1.0  # between two signs of life, at least
+_BUSY_SECONDS = 0.5  # between two looks at a video that another teacher is at
 
-Report = Callable[[Mapping[str, Any]], None]
-
-
-class Teacher(Protocol):
-    """Anything that turns a request into masklets."""
-
-    def prepare(self) -> None:
-        """Gets ready, once, before the first request; UserError if that is impossible."""
-
-    def answer(self, entry: Entry) -> Masklets:
-        """Returns the masklets of one video; UserError if its frames cannot be used."""
-
-
-class Sam2Teacher:
-    """SAM 2 with the prompt search."""
-
-    def __init__(
-        self, config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
-    ) -> None:
-        """Takes the settings of `predictor.build_predictor` and of `predictor.Sam2Tracker`."""
-        self._settings = (config, checkpoint, device)
-        self._masks = (dtype, mask_threshold)
-        self._predictor: Any = None
-
-    def prepare(self) -> None:
-        """Builds the predictor."""
-        from teacher_bridge.sam2.predictor import build_predictor
-
-        if self._predictor is None:
-            self._predictor = build_predictor(*self._settings)
-
-    def answer(self, entry: Entry) -> Masklets:
-        """Returns the masklets that the prompt search finds."""
-        from teacher_bridge.sam2.predictor import Sam2Tracker
-
-        device = str(self._predictor.device)
-        try:
-            tracker = Sam2Tracker(self._predictor, entry, *self._masks)
-            return find_masklets(tracker, entry.request, {"device": device})
-        except (RuntimeError, MemoryError) as error:
-            if isinstance(error, RuntimeError) and "out of memory" not in str(error):
-                raise
-            raise UserError(
-                f"{entry.folder}: out of memory on {device}; use --dtype bfloat16, a smaller SAM 2"
-                " or --device cpu; where JAX holds the same GPU, start it with"
-                " XLA_PYTHON_CLIENT_PREALLOCATE=false"
-            ) from None
-
-
-class PaletteTeacher:
-    """Masks that another tracker left as palette PNGs, `<folder>/<video>/<frame>.png`."""
-
-    def __init__(self, folder: str) -> None:
-        """Takes the folder that holds one sub-folder per video."""
-        self._folder = Path(folder).expanduser()
-
-    def prepare(self) -> None:
-        """Does nothing: the files are read per video."""
-
-    def answer(self, entry: Entry) -> Masklets:
-        """Returns the video's palette PNGs as masklets."""
-        return read_palette_masks(self._folder / entry.request.video, entry.request)
-
-
-def make_teacher(
-    config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
-) -> Teacher:
-    """Returns the teacher that a configuration names; builds no network yet."""
-    if config.startswith(PALETTE):
-        return PaletteTeacher(config.removeprefix(PALETTE))
-    return Sam2Teacher(config, checkpoint, device, dtype, mask_threshold)
+Event = Mapping[str, Any]
+Report = Callable[[Event], None]
 
 
 def find_entries(cache_dir: Path, names: Sequence[str]) -> list[Path]:
@@ -103,11 +30,19 @@ def find_entries(cache_dir: Path, names: Sequence[str]) -> list[Path]:
         raise UserError(f"{cache_dir}: no such cache folder")
     if not names:
         return sorted(path.parent for path in cache_dir.glob("*/request.json"))
+    for name in names:
+        if fault := fault_of(name):
+            raise UserError(f"--entry: {name!r} is no name of an entry: {fault}")
     folders = [cache_dir / name for name in dict.fromkeys(names)]
     for folder in folders:
         if not (folder / "request.json").is_file():
             raise UserError(f"{folder}: no request here")
     return folders
+
+
+def unanswered(folders: Sequence[Path], key: str) -> list[Path]:
+    """Returns the entries that have no whole masklets of this teacher."""
+    return [folder for folder in folders if read_masklets(folder, key) is None]
 
 
 def serve(
@@ -120,44 +55,88 @@ def serve(
     """Answers every entry that has no whole masklets of this teacher.
 
     A video that fails is reported and left; the others go on. Each answer is written as soon as
-    it is there, so an interrupted run loses the current video at most.
+    it is there, so an interrupted run loses the current video at most. What another teacher of the
+    same kind is at is left to it, and taken over if it dies.
 
     Returns:
       The messages of the failed ones.
     """
-    waiting = [folder for folder in folders if read_masklets(folder, key) is None]
-    report({"event": "start", "total": len(waiting), "finished": len(folders) - len(waiting)})
+    waiting = deque(unanswered(folders, key))
+    total = len(waiting)
+    report({"event": "start", "total": total, "finished": len(folders) - total})
     if waiting:
         teacher.prepare()
-    failures = []
-    for done, folder in enumerate(waiting, start=1):
+        report({"event": "ready"})
+    failures, done, busy = [], 0, 0
+    while waiting:
+        folder = waiting.popleft()
+        event = attend(folder, teacher, identity, key, report)
+        if event["event"] == "busy":
+            waiting.append(folder)
+            busy += 1
+            if busy >= len(waiting):  # nothing else is left to do
+                time.sleep(_BUSY_SECONDS)
+                busy = 0
+            continue
+        busy, done = 0, done + 1
+        report({**event, "done": done, "total": total} if event["event"] == "video" else event)
+        if event["event"] == "failed":
+            failures.append(event["message"])
+    return failures
+
+
+def attend(
+    folder: Path, teacher: Teacher, identity: Mapping[str, str], key: str, report: Report
+) -> Event:
+    """Answers one entry, or says why not; reports when it begins and that it is alive.
+
+    Returns:
+      The event that tells the end: "video", "failed", "skipped" (of an earlier version of this
+      program) or "busy" (another teacher is at it).
+    """
+    with claim(folder, key) as mine:
+        if not mine:
+            return {"event": "busy", "entry": folder.name}
         begin = time.perf_counter()
         try:
             entry = read_entry(folder)
-            masklets = teacher.answer(entry)
-            seconds = time.perf_counter() - begin
-            provenance = {**_circumstances(identity, seconds), **masklets.provenance}
-            write_masklets(folder, key, masklets._replace(provenance=provenance))
+            report({"event": "begin", "entry": folder.name, "video": entry.request.video})
+            masklets = read_masklets(folder, key)
+            if masklets is None:
+                masklets = teacher.answer(entry, signs_of_life(folder, report))
+                seconds = time.perf_counter() - begin
+                provenance = {**_circumstances(identity, seconds), **masklets.provenance}
+                write_masklets(folder, key, masklets._replace(provenance=provenance))
         except EarlierEntry as error:
-            report({"event": "skipped", "entry": folder.name, "message": str(error)})
-            continue
+            return {"event": "skipped", "entry": folder.name, "message": str(error)}
         except UserError as error:
-            failures.append(str(error))
-            report({"event": "failed", "entry": folder.name, "message": str(error)})
-            continue
-        report(
-            {
-                "event": "video",
-                "entry": folder.name,
-                "video": entry.request.video,
-                "frames": len(masklets.frames),
-                "objects": len(masklets.objects),
-                "seconds": round(seconds, 3),
-                "done": done,
-                "total": len(waiting),
-            }
-        )
-    return failures
+            return {"event": "failed", "entry": folder.name, "message": str(error)}
+        except Exception as error:
+            if "CUDA" in str(error):
+                raise  # nothing works in this process any more; whoever listens starts another
+            message = f"{folder}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return {"event": "failed", "entry": folder.name, "message": message}
+    return {
+        "event": "video",
+        "entry": folder.name,
+        "video": entry.request.video,
+        "frames": len(masklets.frames),
+        "objects": len(masklets.objects),
+        "seconds": round(time.perf_counter() - begin, 3),
+    }
+
+
+def signs_of_life(folder: Path, report: Report) -> Callable[[int], None]:
+    """Returns what a teacher calls with each frame; reported now and then."""
+    last = time.monotonic()
+
+    def alive(frame: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _ALIVE_SECONDS:
+            last = time.monotonic()
+            report({"event": "alive", "entry": folder.name, "frame": frame})
+
+    return alive
 
 
 def watch(cache_dir: Path, names: Sequence[str], seconds: float) -> Iterator[list[Path]]:

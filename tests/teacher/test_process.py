@@ -30,6 +30,8 @@ def settings(**values):
         "python": "",
         "run": True,
         "threads": 1,
+        "workers": 1,
+        "patience": 60.0,
     }
     return SimpleNamespace(**{**defaults, **values})
 
@@ -67,8 +69,8 @@ def test_the_process_answers_and_reports(cache, entry, tmp_path):
     teacher = settings(config=palette_of(tmp_path), checkpoint="")
     events = []
     run_teacher(cache, teacher, [entry], events.append)
-    assert [event["event"] for event in events] == ["start", "video"]
-    assert events[1]["video"] == "a video"
+    assert [event["event"] for event in events] == ["start", "begin", "video"]
+    assert events[1]["video"] == events[2]["video"] == "a video"
     answer = masklets_path(entry, teacher_key(teacher_identity(teacher)))
     whole = answer.read_bytes()
     events.clear()
@@ -76,14 +78,14 @@ def test_the_process_answers_and_reports(cache, entry, tmp_path):
     assert events == []
     answer.write_bytes(whole[:-1])
     run_teacher(cache, teacher, [entry], events.append)
-    assert [event["event"] for event in events] == ["start", "video"]
+    assert [event["event"] for event in events] == ["start", "begin", "video"]
 
 
-def test_failure_is_its_last_meaningful_line(cache, entry, tmp_path):
+def test_a_video_that_fails_is_named_with_the_reason(cache, entry, tmp_path):
     teacher = settings(config=palette_of(tmp_path), checkpoint="")
     (tmp_path / "palette" / "a video" / "frame0.png").unlink()
-    with pytest.raises(UserError, match="the teacher stopped: 1 of 1 videos failed.*frame0.png"):
-        run_teacher(cache, teacher, [entry])
+    ((name, message),) = run_teacher(cache, teacher, [entry]).items()
+    assert name == entry.name and "frame0.png: no such mask" in message
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,7 @@ def test_failure_is_its_last_meaningful_line(cache, entry, tmp_path):
     [
         ("echo noise; echo 'error: no weights' >&2; echo more; exit 2", "stopped: no weights"),
         ("echo 'Segmentation fault'; exit 139", "stopped: Segmentation fault"),
+        ("kill -9 $$", "stopped: killed by SIGKILL"),
         ("exit 3", "stopped: exit status 3"),
         ("exit 0", "left no masklets"),
     ],
@@ -132,7 +135,7 @@ def test_what_may_not_run_here_is_answered_by_a_command(cache, entry, values):
     with pytest.raises(UserError) as caught:
         run_teacher(cache, teacher, [entry])
     message = str(caught.value)
-    assert f"--cache {cache} --config embedded --dtype bfloat16 --checkpoint WEIGHTS" in message
+    assert f"--cache={cache} --config=embedded --dtype=bfloat16 --checkpoint=WEIGHTS" in message
     assert "0" * 64 in message and "1 videos have no masklets" in message
 
 

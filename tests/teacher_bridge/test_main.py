@@ -81,7 +81,8 @@ def test_three_frames_through_a_real_sam2(cache, nano_weights, capfd):
         output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     events = [json.loads(line) for line in output.splitlines()]
-    assert [event["event"] for event in events] == ["start", "video", "video"]
+    kinds = [event["event"] for event in events if event["event"] != "alive"]
+    assert kinds == ["start", "ready", "begin", "video", "begin", "video"]
     assert masklets_path(second, key).name in errors  # named, and computed again
     for folder in (first, second):
         masklets = read_masklets(folder, key)
@@ -136,11 +137,11 @@ def test_a_missing_package_is_named(monkeypatch, cache):
 
 def test_a_terminated_watcher_keeps_what_it_finished(cache, palette):
     with start("--cache", cache, "--config", f"palette:{palette}", "--watch", "--json") as process:
-        events = [json.loads(process.stdout.readline())["event"] for _ in range(3)]
+        events = [json.loads(process.stdout.readline())["event"] for _ in range(6)]
         process.send_signal(signal.SIGTERM)
         begin = time.monotonic()
         _, errors = process.communicate(timeout=30)
-    assert events == ["start", "video", "video"]
+    assert events == ["start", "ready", "begin", "video", "begin", "video"]
     assert process.returncode == 130 and "Traceback" not in errors
     assert time.monotonic() - begin < 20
     key = teacher_key(teacher_identity(f"palette:{palette}"))

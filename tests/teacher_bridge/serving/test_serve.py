@@ -26,7 +26,7 @@ class ScriptedTeacher:
     def prepare(self):
         self.prepared += 1
 
-    def answer(self, entry):
+    def answer(self, entry, alive):
         self.asked.append(entry.request.video)
         if entry.request.video in self.failing:
             raise UserError(f"{entry.folder}: unreadable frame")
@@ -46,7 +46,8 @@ def cache(tmp_path):
 def run(cache, teacher):
     events = []
     failures = serve(find_entries(cache, ()), teacher, IDENTITY, KEY, events.append)
-    return events, failures
+    assert [e["video"] for e in events if e["event"] == "begin"] == teacher.asked
+    return [e for e in events if e["event"] not in ("begin", "ready")], failures
 
 
 def test_every_request_is_answered_once(cache):

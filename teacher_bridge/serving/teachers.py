@@ -1,0 +1,103 @@
+"""The teachers: what turns a request into masklets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from ditta_jax.errors import UserError
+from ditta_jax.names import kept_name
+from ditta_jax.teacher.cache import Entry, Masklets
+from ditta_jax.teacher.identity import PALETTE
+from ditta_jax.teacher.palette_masks import read_palette_masks
+from teacher_bridge.sam2.tracker import FrameMasks, Tracker
+from teacher_bridge.search.tracks import find_masklets
+
+Alive = Callable[[int], None]  # told the frame that was just tracked, as a sign of life
+
+
+class Teacher(Protocol):
+    """Anything that turns a request into masklets."""
+
+    def prepare(self) -> None:
+        """Gets ready, once, before the first request; UserError if that is impossible."""
+
+    def answer(self, entry: Entry, alive: Alive) -> Masklets:
+        """Returns the masklets of one video; UserError if its frames cannot be used."""
+
+
+class Sam2Teacher:
+    """SAM 2 with the prompt search."""
+
+    def __init__(
+        self, config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
+    ) -> None:
+        """Takes the settings of `predictor.build_predictor` and of `predictor.Sam2Tracker`."""
+        self._settings = (config, checkpoint, device)
+        self._masks = (dtype, mask_threshold)
+        self._predictor: Any = None
+
+    def prepare(self) -> None:
+        """Builds the predictor."""
+        from teacher_bridge.sam2.predictor import build_predictor
+
+        if self._predictor is None:
+            self._predictor = build_predictor(*self._settings)
+
+    def answer(self, entry: Entry, alive: Alive) -> Masklets:
+        """Returns the masklets that the prompt search finds."""
+        from teacher_bridge.sam2.predictor import Sam2Tracker
+
+        device = str(self._predictor.device)
+        try:
+            tracker = Sam2Tracker(self._predictor, entry, *self._masks)
+            return find_masklets(Watched(tracker, alive), entry.request, {"device": device})
+        except (RuntimeError, MemoryError) as error:
+            if isinstance(error, RuntimeError) and "out of memory" not in str(error):
+                raise
+            raise UserError(
+                f"{entry.folder}: out of memory on {device}; use --dtype bfloat16, a smaller SAM 2"
+                " or --device cpu; where JAX holds the same GPU, start it with"
+                " XLA_PYTHON_CLIENT_PREALLOCATE=false"
+            ) from None
+
+
+class PaletteTeacher:
+    """Masks that another tracker left as palette PNGs, `<folder>/<video>/<frame>.png`."""
+
+    def __init__(self, folder: str) -> None:
+        """Takes the folder that holds one sub-folder per video."""
+        self._folder = Path(folder).expanduser()
+
+    def prepare(self) -> None:
+        """Does nothing: the files are read per video."""
+
+    def answer(self, entry: Entry, alive: Alive) -> Masklets:
+        """Returns the video's palette PNGs as masklets."""
+        return read_palette_masks(self._folder / kept_name(entry.request.video), entry.request)
+
+
+class Watched:
+    """A tracker that gives a sign of life with every frame."""
+
+    def __init__(self, tracker: Tracker, alive: Alive) -> None:
+        """Takes the tracker and whom to tell."""
+        self._alive = alive
+        self.reset, self.click, self.mask = tracker.reset, tracker.click, tracker.mask
+        self._propagate = tracker.propagate
+
+    def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
+        """See `Tracker`."""
+        masks = self._propagate(frame, reverse=reverse)
+        self._alive(frame)
+        return masks
+
+
+def make_teacher(
+    config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
+) -> Teacher:
+    """Returns the teacher that a configuration names; builds no network yet."""
+    if config.startswith(PALETTE):
+        return PaletteTeacher(config.removeprefix(PALETTE))
+    return Sam2Teacher(config, checkpoint, device, dtype, mask_threshold)
