@@ -243,6 +243,7 @@ def _skip(state: AdaptationState, t: Int[Array, ""]) -> tuple[AdaptationState, S
 # ---------------------------------------------------------------------------- one step
 
 
+@jax.named_scope("stage_c")
 def _step(graph, encoder, warm_up, hyper, settings, state, t):
     """One AdamW step on the clip of frames t−1 and t (frame 0: alone)."""
     key, *draws = jax.random.split(state.key, 5)
@@ -277,13 +278,14 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
 
     gradient, (losses, statistics) = jax.grad(loss, has_aux=True)(state.live.params)
     has_objects = present.any()
-    updates, optimiser = adamw(hyper, settings.train).update(
-        gradient,
-        state.optimiser,
-        state.live.params,
-        active={"fusion": has_previous, "projection": has_objects},
-    )
-    params = optax.apply_updates(state.live.params, updates)
+    with jax.named_scope("optimiser"):
+        updates, optimiser = adamw(hyper, settings.train).update(
+            gradient,
+            state.optimiser,
+            state.live.params,
+            active={"fusion": has_previous, "projection": has_objects},
+        )
+        params = optax.apply_updates(state.live.params, updates)
     live = Adaptable(params, statistics)
     mean = averaged(state.momentum.params, params, hyper)
     momentum = Adaptable(mean, remembered(teacher, state.momentum))

@@ -46,6 +46,7 @@ def normalise(x: Float[Array, "*b D"]) -> Float[Array, "*b D"]:
     return x / jnp.sqrt(safe)
 
 
+@jax.named_scope("upsampled_norm")
 def upsampled_norm(u: Float[Array, "h w D"], size: tuple[int, int]) -> Float[Array, "H W"]:
     """‖Up(u)‖ without Up(u), from differences of neighbours.
 
@@ -116,6 +117,7 @@ def _resized(terms: list[tuple[Float[Array, "m n"], np.ndarray]]) -> Float[Array
     return jnp.matmul(maps, matrix.T, precision=jax.lax.Precision.HIGHEST)
 
 
+@jax.named_scope("prototypes")
 def object_prototypes(
     u: Float[Array, "h w D"],
     reliability: Float[Array, "H W"],
@@ -164,6 +166,7 @@ def object_prototypes(
     return Prototypes(vectors, memory.seen | present), present
 
 
+@jax.named_scope("contrastive_loss")
 def contrastive_loss(
     u: Float[Array, "h w D"],
     prototypes: Float[Array, "O D"],

@@ -64,6 +64,7 @@ def label_plain(
     """Stage A: label and reliability of the plain branch for frames of features [T, h, w, c]."""
     student = join_student(graph, encoder, network)
 
+    @jax.named_scope("stage_a")
     def one(features):
         _, z = _embed(student, features)
         label, E = _label_and_entropy(z, size, input_size)
@@ -147,6 +148,7 @@ def _segment(graph, encoder, network, frozen, previous, frames, size, threshold,
     baseline = join_student(graph, encoder, network if frozen is None else frozen)
     input_size = frames.shape[1:3]
 
+    @jax.named_scope("stage_d")
     def step(previous, frame):
         features = _encode(baseline, frame)
 
@@ -209,11 +211,13 @@ def _columns_and_blocks(z, size, input_size):
     return columns, row_blocks((z.shape[0], input_size[0], size[0]), size[1], z.shape[2])
 
 
+@jax.named_scope("labels")
 def _label(z, size, input_size):
     """Argmax of Up(z) per pixel."""
     return map_rows(_argmax, *_columns_and_blocks(z, size, input_size))
 
 
+@jax.named_scope("labels")
 def _label_and_entropy(z, size, input_size):
     """Argmax and entropy (nat) of softmax(Up(z)) per pixel."""
     columns, blocks = _columns_and_blocks(z, size, input_size)
@@ -249,6 +253,7 @@ def _reliability(E: Float[Array, "H W"]) -> Float[Array, "H W"]:
     return jnp.where(peak > 0, (peak - E) / jnp.where(peak > 0, peak, 1.0), 1.0)
 
 
+@jax.named_scope("fuse_branches")
 def _fuse_branches(z, z_fused, exists, size, input_size, threshold):
     """Eq. 3: where R_0 < τ, the argmax of R_0 p_plain + R_1 p_fused, elsewhere of p_plain.
 

@@ -11,6 +11,7 @@ from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_bl
 from ditta_jax.labels import IGNORE
 
 
+@jax.named_scope("cross_entropy")
 def cross_entropy(
     z: Float[Array, "h w C"],
     label: UInt8[Array, "H W"],
@@ -57,6 +58,7 @@ def entropy(p: Float[Array, "*b C"]) -> Float[Array, "*b"]:
     return -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1.0)), 0.0).sum(-1)
 
 
+@jax.named_scope("reliability")
 def momentum_reliability(
     z: Float[Array, "h w C"], size: tuple[int, int], input_size: tuple[int, int]
 ) -> Float[Array, "H W"]:

@@ -71,6 +71,7 @@ def _parts(train: str, params: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(part, params)
 
 
+@jax.named_scope("optimiser")
 def averaged(mean: PyTree, params: PyTree, hyper: Hyperparameters) -> PyTree:
     """Parameters of the momentum network after a step that led to `params`."""
     return optax.incremental_update(params, mean, 1 - hyper.momentum)

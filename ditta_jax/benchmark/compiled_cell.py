@@ -15,19 +15,11 @@ from pathlib import Path
 from ditta_jax.benchmark import chips, estimate
 from ditta_jax.benchmark.workload import Size
 
-# What cycles are grouped by.
+# The named scopes that cycles are grouped by; the stages' take what is in none of the others.
 SCOPES = (
-    "encoder",
-    "decoder",
-    "fusion",
-    "window_attention",
-    "projection",
-    "cross_entropy",
-    "reliability",
-    "prototypes",
-    "contrastive_loss",
-    "optimiser",
-    "labels",
+    *("stage_a", "stage_c", "stage_d", "encoder", "fuse_levels", "batch_norm", "classifier"),
+    *("projection", "query_and_key", "window_attention", "cross_entropy", "reliability"),
+    *("prototypes", "upsampled_norm", "contrastive_loss", "optimiser", "labels", "fuse_branches"),
 )
 
 
@@ -62,6 +54,7 @@ class Compiled:
         feature_bytes: of the arguments, the warm-up's encoder features.
         cycles: per part of the method, of one run; empty where the compiler tells none.
         unknown_loops: loops that count as one turn, for want of a number.
+        scatters: instructions that were made from a scatter.
         runs: steps or frames of one run.
     """
 
@@ -75,6 +68,7 @@ class Compiled:
     feature_bytes: int = 0
     cycles: dict[str, int] = dataclasses.field(default_factory=dict)
     unknown_loops: int = 0
+    scatters: int = 0
     runs: int = 1
 
 
@@ -116,6 +110,7 @@ def _compile(lowered, result: Compiled) -> None:
     result.temporaries = memory.temp_size_in_bytes
     result.code = memory.generated_code_size_in_bytes
     text = compiled.as_text()
+    result.scatters = estimate.scatters(text)
     if "estimated_cycles" in text:
         found = estimate.estimate(estimate.read(text), SCOPES)
         result.cycles, result.unknown_loops = found.cycles, found.unknown_loops

@@ -41,6 +41,7 @@ class TemporalFusion(nnx.Module):
             raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {attention!r}")
         return window_attention(*arrays, self.radius)
 
+    @jax.named_scope("query_and_key")
     def query_and_key(
         self, f: Float[Array, "h w D"], f_previous: Float[Array, "h w D"]
     ) -> tuple[Float[Array, "h w D"], Float[Array, "h w D"]]:

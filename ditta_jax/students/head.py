@@ -1,5 +1,6 @@
 """What a decoder ends in, whatever its family: a linear classifier and the projection head."""
 
+import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -16,6 +17,7 @@ class Head(nnx.Module):
         self.classifier = nnx.Linear(D, C, rngs=rngs)
         self.projection = Mlp((D, D, D, D), rngs)
 
+    @jax.named_scope("classifier")
     def classify(
         self, f: Float[Array, "b h w D"], keep: Float[Array, "b D"] | None = None
     ) -> Float[Array, "b h w C"]:
@@ -24,6 +26,7 @@ class Head(nnx.Module):
             f = f * keep[:, None, None].astype(f.dtype)
         return affine(self.classifier, f)
 
+    @jax.named_scope("projection")
     def project(self, f: Float[Array, "*b h w D"]) -> Float[Array, "*b h w D"]:
         """Projection u for the contrastive loss; takes f without dropout."""
         return self.projection(f)

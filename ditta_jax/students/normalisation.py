@@ -34,6 +34,7 @@ class BatchNorm(nnx.Module):
         self.var = nnx.BatchStat(jnp.ones(channels))
         self.eps = eps
 
+    @jax.named_scope("batch_norm")
     def __call__(
         self, x: Float[Array, "b h w c"], weight: Float[Array, " b"] | None = None
     ) -> Float[Array, "b h w c"]:

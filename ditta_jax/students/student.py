@@ -24,6 +24,7 @@ class Student(nnx.Module):
         self.fusion = TemporalFusion(config, rngs)
         self.config = config
 
+    @jax.named_scope("encoder")
     def encode(
         self,
         frames: Float[Array, "b Hi Wi 3"],

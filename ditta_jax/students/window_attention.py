@@ -94,6 +94,7 @@ class Tiling(NamedTuple):
         return _window(self.tile, self.radius)
 
 
+@jax.named_scope("window_attention")
 def window_attention(
     q: Float[Array, "h w D"],
     k: Float[Array, "h w D"],

@@ -24,6 +24,7 @@ MIN_CHANNELS = 16  # of a matrix product in Triton, which also wants powers of t
 Tiles = Float[Array, "tiles n c"]
 
 
+@jax.named_scope("window_attention")
 def window_attention_pallas(
     q: Float[Array, "h w D"],
     k: Float[Array, "h w D"],

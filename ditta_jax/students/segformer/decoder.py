@@ -24,6 +24,7 @@ class Decoder(Head):
         self.fuse = nnx.Linear(levels * D, D, use_bias=False, rngs=rngs)
         self.norm = BatchNorm(D)
 
+    @jax.named_scope("fuse_levels")
     def fuse_levels(
         self, features: tuple[Float[Array, "b _h _w _c"], ...]
     ) -> Float[Array, "b h w D"]:
