@@ -8,6 +8,7 @@ checkpoint is. Results: `<output>/<name>/student` (use it as `student.checkpoint
 `training.jsonl` with losses and validation scores.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -26,9 +27,10 @@ from ml_collections import ConfigDict
 from ditta_jax.algorithm import precision
 from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
-from ditta_jax.files import write_atomically
+from ditta_jax.files import write_atomically, writing
 from ditta_jax.labels import IGNORE
-from ditta_jax.students import checkpoint, families
+from ditta_jax.runs import lock
+from ditta_jax.students import checkpoint, destination, families
 from ditta_jax.students.layers import channel_dropout
 from ditta_jax.students.parts import Adaptable, join_student, remembered, split_student
 from ditta_jax.students.protocol import StudentConfig
@@ -36,6 +38,10 @@ from ditta_jax.students.resize import bilinear
 from ditta_jax.students.student import Student, fill, new_student
 
 WHOLE = nnx.State({})  # what of a student stays as it is: nothing, all of it is trained
+
+
+# Settings that may change between the parts of a training that was interrupted.
+_NO_MATTER = ("log_every", "checkpoint_every", "validation_split", "paths")
 
 
 class TrainState(NamedTuple):
@@ -138,20 +144,34 @@ def main() -> None:
     if len(source) == 0:
         raise UserError("data: no labelled stills to train on")
     folder = Path(config.output) / config.name
-    folder.mkdir(parents=True, exist_ok=True)
-    with precision.policy(**config.precision):
-        student, step = fit(config, source, len(classes), folder)
-    source_note = {
+    _refuse_foreign(folder)
+    with lock.FolderLock(folder):
+        with precision.policy(**config.precision):
+            student, step = fit(config, source, len(classes), folder)
+        card = checkpoint.StudentCard(student.config, classes, palette, _source(config, step))
+        checkpoint.save(folder / "student", student, card)
+    print(f"student written to {folder / 'student'}")
+
+
+def _source(config: ConfigDict, steps: int) -> dict:
+    """What the student's card says of where it came from."""
+    return {
         "command": "python -m ditta_jax.pretrain",
         "name": config.name,
-        "steps": step,
+        "steps": steps,
         "seed": config.seed,
-        "train": train.to_dict(),
+        "train": config.train.to_dict(),
         "data": config.data.to_dict(),
     }
-    card = checkpoint.StudentCard(student.config, classes, palette, source_note)
-    checkpoint.save(folder / "student", student, card)
-    print(f"student written to {folder / 'student'}")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something and no training."""
+    with writing(folder):
+        inside = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+    if "architecture.json" not in inside:
+        destination.refuse_foreign(folder, {lock.NAME})
+    checkpoint.refuse_destination(folder / "student")
 
 
 def _classes(config: ConfigDict):
@@ -181,7 +201,7 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
 
     train = config.train
     student = _start(config, num_classes)
-    _refuse_another_student(folder / "architecture.json", student.config)
+    _refuse_another_training(folder / "architecture.json", student.config, config)
     network, graph, _ = split_student(student, "all")
     optimiser = make_optimiser(train)
     state = TrainState(network, optimiser.init(network.params), jnp.zeros((), jnp.int32))
@@ -207,18 +227,38 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
     return join_student(graph, WHOLE, state.network), int(state.step)
 
 
-def _refuse_another_student(file: Path, sizes: StudentConfig) -> None:
-    """Note the architecture in the folder of a training, or find the same one noted there.
+def _refuse_another_training(file: Path, sizes: StudentConfig, config: ConfigDict) -> None:
+    """Note student and settings in the folder of a training, or find the same ones noted there.
 
-    Orbax notices other shapes too, but only in the midst of reading, with a flood of messages.
+    Orbax notices other shapes too, but only in the midst of reading, with a flood of messages; and
+    nothing else would notice that the second half of a training has another rate than the first.
     """
-    own = {"family": families.name_of(sizes), **dataclasses.asdict(sizes)}
+    training = {k: v for k, v in config.train.to_dict().items() if k not in _NO_MATTER}
+    own = {
+        "family": families.name_of(sizes),
+        **dataclasses.asdict(sizes),
+        "training": training | {"seed": config.seed},
+    }
     text = json.dumps(own, indent=1) + "\n"
-    if file.exists() and file.read_text() != text:
+    before, now = _read_noted(file), json.loads(text)
+    if before and any(before[key] != now.get(key) for key in before):
         raise UserError(
             f"{file}: a training with other settings; change `name` or remove the folder"
         )
     write_atomically(file, text.encode())
+
+
+def _read_noted(file: Path) -> dict:
+    """What an earlier call noted; empty if there was none."""
+    try:
+        noted = json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        noted = None
+    if not isinstance(noted, dict):
+        raise UserError(f"{file}: damaged; remove it to go on with the training beside it")
+    return noted
 
 
 def _start(config: ConfigDict, num_classes: int) -> Student:
@@ -313,6 +353,7 @@ class _Log:
 
     def __init__(self, file: Path, first: int, train: ConfigDict):
         self._file, self._first, self._train = file, first, train
+        self._forget_what_comes_again()
         self._start = time.monotonic()
         self._losses: list[Array] = []
 
@@ -332,8 +373,20 @@ class _Log:
 
     def write(self, row: dict) -> None:
         """Append one line."""
-        with open(self._file, "a") as file:
+        with writing(self._file), open(self._file, "a") as file:
             file.write(json.dumps(row) + "\n")
+
+    def _forget_what_comes_again(self) -> None:
+        """Drop torn lines, and those of steps after the checkpoint that training goes on from."""
+        if not self._file.exists():
+            return
+        kept = []
+        for line in self._file.read_text(errors="replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                row = json.loads(line)
+                if row["step"] <= self._first and "validation_mIoU" not in row:
+                    kept.append(line + "\n")
+        write_atomically(self._file, "".join(kept).encode())
 
 
 if __name__ == "__main__":

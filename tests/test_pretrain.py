@@ -115,7 +115,10 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(
         patch.setattr(pretrain._Log, "step", killed)
         with pytest.raises(KeyboardInterrupt):
             pretrain.fit(config, pictures(), CLASSES, tmp_path)
+    with open(tmp_path / "training.jsonl", "a") as file:
+        file.write('{"step": 14, "lo')  # the program was killed here
     student, steps = pretrain.fit(config, pictures(), CLASSES, tmp_path)
+    assert [row["step"] for row in log_of(tmp_path)] == list(range(1, STEPS + 1))
     assert "going on from step 10" in capsys.readouterr().out and steps == STEPS
     expected = weights(trained[0])
     for name, value in weights(student).items():
@@ -134,6 +137,35 @@ def test_a_checkpoint_of_another_student_is_refused(config, trained):
     other.train.embed_dim = 12
     with pytest.raises(UserError, match="a training with other settings"):
         pretrain.fit(other, pictures(), CLASSES, trained[2])
+
+
+@pytest.mark.parametrize(("key", "value"), [("lr", 1e-3), ("dropout", 0.3), ("crop", (64, 64))])
+def test_a_training_does_not_go_on_under_other_settings(config, trained, key, value):
+    other = config.copy_and_resolve_references()
+    other.train[key] = value
+    with pytest.raises(UserError, match="a training with other settings; change `name`"):
+        pretrain.fit(other, pictures(), CLASSES, trained[2])
+
+
+def test_a_training_of_the_first_version_goes_on(config, trained):
+    file = trained[2] / "architecture.json"
+    noted = json.loads(file.read_text())
+    del noted["training"]
+    file.write_text(json.dumps(noted))
+    pretrain.fit(config, pictures(), CLASSES, trained[2])
+    assert "training" in json.loads(file.read_text())
+
+
+@pytest.mark.robustness(
+    "Run folders", "`pretrain` under the name of something else", "refused before any work"
+)
+@pytest.mark.parametrize("file", ["thesis.tex", "student/notes.txt", "config.json"])
+def test_a_folder_of_something_else_is_refused(tmp_path, said, file):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("mine")
+    with pytest.raises(UserError, match="did not write there") as caught:
+        pretrain._refuse_foreign(tmp_path)
+    assert str(tmp_path) in said(str(caught.value))
 
 
 def test_a_trained_student_starts_another_one_with_fresh_classes(config, trained, tmp_path):

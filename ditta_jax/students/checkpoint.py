@@ -7,8 +7,7 @@
 import dataclasses
 import hashlib
 import json
-import os
-import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ import numpy as np
 from flax import nnx
 
 from ditta_jax.errors import UserError
-from ditta_jax.students import families
+from ditta_jax.files import write_atomically, writing
+from ditta_jax.students import destination, families
 from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.student import Student, abstract_student, fill
 
@@ -42,28 +42,62 @@ class StudentCard(NamedTuple):
 
 
 def save(path: str | Path, student: Student, card: StudentCard) -> None:
-    """Write a checkpoint; an old one at `path` is replaced only once the new one is whole."""
+    """Write a checkpoint; an old one at `path` is replaced only once the new one is whole.
+
+    Raises:
+        UserError: `path` holds something else, or cannot be written.
+    """
+    path = Path(path).absolute()
+    refuse_destination(path)
+    text = _text_of(card)
+    json.dumps(text)  # what JSON cannot hold is noticed before anything is written
+    with destination.replacing(path) as fresh:
+        _write_weights(fresh, student)
+        files = (file for file in fresh.rglob("*") if file.is_file())
+        # named, so that a later checkpoint knows what is its to replace
+        text["files"] = sorted(file.relative_to(fresh).as_posix() for file in files)
+        write_atomically(fresh / "student.json", (json.dumps(text, indent=1) + "\n").encode())
+
+
+def refuse_destination(path: str | Path, sources: Collection[Path] = ()) -> None:
+    """Raise `UserError` unless a checkpoint may be written at `path` (see `destination`)."""
+    path = Path(path)
+    destination.refuse_foreign(path, _files_of(path), sources)
+
+
+def _write_weights(folder: Path, student: Student) -> None:
     import orbax.checkpoint as ocp
 
-    path = Path(path).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + f".writing-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    text = {
+    try:
+        with writing(folder), ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder / "weights", nnx.to_pure_dict(nnx.state(student)))
+    except (ValueError, RuntimeError) as error:  # what Orbax' own writers make of the system's word
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{folder}: the weights cannot be written: {reason}") from error
+
+
+def _text_of(card: StudentCard) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "family": families.name_of(card.config),
         **card._asdict(),
         "config": dataclasses.asdict(card.config),
     }
-    fresh.mkdir()
-    (fresh / "student.json").write_text(json.dumps(text, indent=1) + "\n")
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(fresh / "weights", nnx.to_pure_dict(nnx.state(student)))
-    old = path.with_name(path.name + f".old-{os.getpid()}")
-    if path.exists():
-        path.rename(old)
-    fresh.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _files_of(path: Path) -> set[str]:
+    """Files of the checkpoint at `path`; empty if there is none."""
+    try:
+        text = json.loads((path / "student.json").read_bytes())
+        if text["format"] != FORMAT:
+            return set()
+        named = text.get("files")
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    if not isinstance(named, list):  # of a version that did not name them
+        inside = (path / "weights").rglob("*")
+        named = [file.relative_to(path).as_posix() for file in inside]
+    return {"student.json", *map(str, named)}
 
 
 def load(path: str | Path) -> tuple[Student, StudentCard]:
@@ -77,7 +111,10 @@ def load(path: str | Path) -> tuple[Student, StudentCard]:
     """
     import orbax.checkpoint as ocp
 
-    path = SHIPPED / "demo" if str(path) == "embedded" else Path(path).absolute()
+    embedded = str(path) == "embedded"
+    path = SHIPPED / "demo" if embedded else Path(path).absolute()
+    if not embedded:
+        destination.recover(path)
     card = read_card(path)
     student = abstract_student(card.config)
     # without this Orbax looks for the devices that the weights were saved from
