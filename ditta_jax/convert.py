@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _convert_in(options: argparse.Namespace) -> None:
+    checkpoint.refuse_destination(options.destination, [options.source])
     read = read_huggingface if _layout(options) == "huggingface" else read_released
     loaded, card = read(options.source, options.seed, options.ignore, options.heads)
     classes = _classes(options.classes, card)
@@ -47,10 +48,28 @@ def _convert_in(options: argparse.Namespace) -> None:
 
 
 def _convert_out(options: argparse.Namespace) -> None:
+    _refuse_file(options.destination)
     student, card = checkpoint.load(options.source)
     arrays = weight_layout.dump(released_layout.RELEASED, student)
     weight_files.write(options.destination, arrays, card)
     print(f"{options.destination}: {len(arrays)} arrays in the released layout")
+
+
+def _refuse_file(path: Path) -> None:
+    """Refuse to replace a file that `--to released` did not write."""
+    if path.is_symlink():
+        raise UserError(f"{path}: is a link; name a file of its own")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file, such as {path / 'student.pth'}")
+    if path.exists() and not _is_ours(path):
+        raise UserError(f"{path}: exists, and this program did not write it; name another file")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return bool(weight_files.read(path).student)
+    except UserError:
+        return False
 
 
 def read_released(
