@@ -10,7 +10,7 @@ import os
 import queue
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from teacher_bridge.serving.serve import Event, Report
 _ATTEMPTS = 3  # at one video, before it is given up
 _STARTS = 3  # of workers that end before they are ready, one after another
 _TICK_SECONDS = 0.5  # between two looks at the clock; also at videos that other teachers are at
-
-Clock = Callable[[], float]
 
 
 class Pool:
@@ -136,12 +134,12 @@ class Pool:
         for child in [*self._hand]:
             silent = time.monotonic() - self._seen[child]
             if self._patience and silent > self._patience:
-                child.stop()
                 words = f"no sign of life for {self._patience:g} s (--patience)"
                 self._bury(child, words, _ATTEMPTS)
 
     def _bury(self, child: Child, words: str, attempts: int = 1) -> None:
         """Takes a dead worker off the books and its video back into the queue."""
+        child.stop()
         self._slot.pop(child)
         self._seen.pop(child)
         folder = self._hand.pop(child, None)
@@ -154,9 +152,7 @@ class Pool:
             return
         self._attempts[folder] += attempts
         if self._attempts[folder] >= _ATTEMPTS:
-            self._fail(
-                folder, f"{folder}: its worker ended, {self._attempts[folder]} times: {words}"
-            )
+            self._fail(folder, f"{folder}: every worker that tried it ended: {words}")
         else:
             self._waiting.append(folder)
 

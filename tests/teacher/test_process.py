@@ -1,5 +1,10 @@
 import os
+import signal
 import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -145,3 +150,217 @@ def test_answers_from_elsewhere_are_enough(cache, entry):
     masklets = find_masklets(ScriptedTracker(LABELS), request)
     write_masklets(entry, teacher_key(teacher_identity(teacher)), masklets)
     run_teacher(cache, teacher, [entry])
+
+
+# --- a teacher that dies, hangs or babbles -------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"w")
+    return str(path)
+
+
+@pytest.fixture
+def two_entries(cache):
+    for video in ("first", "second"):
+        request = request_for(LABELS, central_reliability(LABELS), 3, video=video)
+        write_request(cache, request, ListedFrames(IMAGES))
+    return sorted(cache.iterdir())
+
+
+def teacher_that(tmp_path, weights, body, **values):
+    """A stand-in for the teacher: Python that knows its entries, and how to begin and answer."""
+    program = tmp_path / "teacher.py"
+    program.write_text(
+        f"""
+import json, os, signal, sys, time
+from pathlib import Path
+from ditta_jax.teacher.cache import read_entry, write_masklets
+from teacher_bridge.search.tracks import find_masklets
+from tests.teacher_bridge.scenes import ScriptedTracker, moving_squares
+
+options = dict(word[2:].split("=", 1) for word in sys.argv if "=" in word)
+names = [word.split("=", 1)[1] for word in sys.argv if word.startswith("--entry=")]
+cache, tries = Path(options["cache"]), Path({str(tmp_path / "tries")!r})
+
+def say(**event):
+    print(json.dumps(event), flush=True)
+
+def begin(name):
+    with open(tries, "a") as file:
+        file.write(name + "\\n")
+    say(event="begin", entry=name, video=name[:-17])
+
+def answer(name):
+    request = read_entry(cache / name).request
+    tracker = ScriptedTracker(moving_squares(2, (24, 32))[1])
+    write_masklets(cache / name, {teacher_key(teacher_identity(settings(checkpoint=weights)))!r},
+                   find_masklets(tracker, request))
+    say(event="video", entry=name, video=name[:-17], frames=2, objects=2, seconds=1.0, done=1,
+        total=2)
+
+{body}
+"""
+    )
+    python = interpreter(tmp_path, f'exec {sys.executable} {program} "$@"')
+    return settings(checkpoint=weights, python=python, **values)
+
+
+def tried(tmp_path):
+    return [name[:-17] for name in (tmp_path / "tries").read_text().split()]
+
+
+@pytest.mark.robustness(
+    "Teacher and masklets",
+    "the teacher's process dies of one video (no memory, a crash)",
+    "it is tried twice, then the video is reported with the signal and the last words;"
+    " the others are answered",
+)
+def test_a_video_that_kills_the_teacher_is_reported_and_the_others_go_on(
+    cache, two_entries, tmp_path, weights, said
+):
+    body = """
+for name in names:
+    begin(name)
+    if name.startswith("first"):
+        print("MemoryError: too large", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    answer(name)
+"""
+    events = []
+    teacher = teacher_that(tmp_path, weights, body)
+    lost = run_teacher(cache, teacher, two_entries, events.append)
+    assert list(lost) == [two_entries[0].name]
+    message = lost[two_entries[0].name]
+    assert "video 'first': the teacher stopped: killed by SIGKILL" in message
+    assert "MemoryError: too large" in message and "\n" not in message
+    said(message)
+    assert tried(tmp_path) == ["first", "first", "second"]
+    assert [e["message"] for e in events if e["event"] == "failed"] == [message]
+    assert run_teacher(cache, teacher, two_entries[1:]) == {}  # answered
+
+
+def test_a_teacher_that_dies_once_is_started_again(cache, two_entries, tmp_path, weights):
+    body = """
+for name in names:
+    begin(name)
+    if tries.read_text().count("second") == 1:
+        sys.exit("out of luck")
+    answer(name)
+"""
+    assert run_teacher(cache, teacher_that(tmp_path, weights, body), two_entries) == {}
+    assert tried(tmp_path) == ["first", "second", "second"]
+
+
+def test_a_teacher_killed_between_two_videos_goes_on(cache, two_entries, tmp_path, weights):
+    body = """
+for name in names:
+    begin(name)
+    answer(name)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert run_teacher(cache, teacher_that(tmp_path, weights, body), two_entries) == {}
+    assert tried(tmp_path) == ["first", "second"]
+
+
+@pytest.mark.robustness(
+    "Teacher and masklets",
+    "the teacher stops answering in the middle of a video",
+    "after teacher.patience seconds it is stopped, the video is reported, the others go on",
+)
+def test_a_teacher_that_hangs_is_stopped(cache, two_entries, tmp_path, weights, said, monkeypatch):
+    monkeypatch.setattr("ditta_jax.teacher.process._POOL_SECONDS", 0.0)
+    body = """
+for name in names:
+    begin(name)
+    if name.startswith("first"):
+        print("noise is no sign of life\\\\n" * 1000, flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    answer(name)
+"""
+    monkeypatch.setattr("ditta_jax.teacher.child._STOP_SECONDS", 0.5)
+    teacher = teacher_that(tmp_path, weights, body, patience=6.0)
+    lost = run_teacher(cache, teacher, two_entries)
+    assert "video 'first': the teacher stopped: no sign of life for 6 s" in said(
+        lost[two_entries[0].name]
+    )
+    assert tried(tmp_path) == ["first", "second"]
+
+
+def test_a_teacher_that_never_begins_is_no_videos_fault(cache, entry, tmp_path, monkeypatch):
+    monkeypatch.setattr("ditta_jax.teacher.process._POOL_SECONDS", 0.0)
+    (tmp_path / "weights.pt").write_bytes(b"w")
+    python = interpreter(tmp_path, "exec sleep 60")
+    teacher = settings(checkpoint=str(tmp_path / "weights.pt"), python=python, patience=0.3)
+    with pytest.raises(UserError, match="the teacher stopped: no sign of life"):
+        run_teacher(cache, teacher, [entry])
+
+
+def test_signs_of_life_are_enough(cache, two_entries, tmp_path, weights, monkeypatch):
+    monkeypatch.setattr("ditta_jax.teacher.process._POOL_SECONDS", 0.0)
+    body = """
+for name in names:
+    begin(name)
+    for frame in range(3):
+        time.sleep(2.5)
+        say(event="alive", entry=name, frame=frame)
+    answer(name)
+"""
+    teacher = teacher_that(tmp_path, weights, body, patience=6.0)
+    assert run_teacher(cache, teacher, two_entries[:1]) == {}
+
+
+def test_false_events_of_other_entries_do_no_harm(cache, two_entries, tmp_path, weights):
+    body = """
+say(event="failed", entry="../../etc", message="x")
+say(event="begin", entry="unknown", video="unknown")
+sys.exit("enough")
+"""
+    with pytest.raises(UserError, match="the teacher stopped: enough"):
+        run_teacher(cache, teacher_that(tmp_path, weights, body), two_entries)
+
+
+@pytest.mark.robustness(
+    "Teacher and masklets",
+    "`adapt` is killed (SIGTERM, SIGKILL) while the teacher works",
+    "the teacher ends with it",
+)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_teacher_ends_with_whoever_started_it(how):
+    """The parent starts the teacher's lifeline and is killed; the teacher computes on, deaf."""
+    child = """
+import os, signal, time
+from teacher_bridge.serving.lifeline import follow_parent
+signal.signal(signal.SIGTERM, lambda *_: None)  # deep in a computation
+follow_parent()
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+    parent = f"""
+import os, sys, time
+from ditta_jax.teacher.child import Child, new_inbox
+child = Child([sys.executable, "-c", {child!r}], dict(os.environ), new_inbox())
+while not child._tail: time.sleep(0.05)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
+        pid = int(process.stdout.readline())
+        process.send_signal(how)
+        process.wait()
+    for _ in range(200):
+        if not is_alive(pid):
+            break
+        time.sleep(0.05)
+    assert not is_alive(pid)
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat_file = Path(f"/proc/{pid}/stat")
+    return not stat_file.exists() or stat_file.read_text().rpartition(")")[2].split()[0] != "Z"
