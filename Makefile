@@ -42,18 +42,17 @@ $(BIN)/python:
 	  echo "error: $(PYTHON) is older than Python 3.11; try make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-# torch first, because sam2 is a source package that imports it while it builds. sam2 last and
-# without its dependencies, because they would bring torchvision, which the video predictor does
-# not use. No build isolation: an isolated build of sam2 would fetch another torch.
+# SAM 2 last and without its dependencies: they would bring torchvision, which the video predictor
+# does not use, and whose build on the package index does not load beside a CPU build of torch.
 $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing the student's and the teacher's packages (a few minutes, once) ..."
 	$(PIP) setuptools wheel "$(TORCH)"
-	$(PIP) --no-build-isolation --editable '.[core,teacher-cpu]'
-	SAM2_BUILD_CUDA=0 $(PIP) --no-build-isolation --no-deps sam2==1.1.0
+	$(PIP) --no-build-isolation --editable '.[teacher-without-torchvision]'
+	$(PIP) --no-deps rf-sam-2
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
-	$(PIP) --no-build-isolation --editable '.[core,teacher-cpu,dev]'
+	$(PIP) --no-build-isolation --editable '.[teacher-without-torchvision,dev]'
 	@touch $@
 
 $(VENV)/compilers/.stamp: constraints.txt | $(BIN)/python

@@ -16,7 +16,7 @@ from ditta_jax.teacher.cache import EarlierEntry, read_entry, read_masklets, wri
 from teacher_bridge.serving.claims import claim
 from teacher_bridge.serving.teachers import Teacher
 
-_RECORDED_PACKAGES = ("sam2", "torch", "numpy", "ditta-jax")
+_RECORDED_PACKAGES = ("rf-sam-2", "sam2", "torch", "numpy", "ditta-jax")
 _ALIVE_SECONDS = 1.0  # between two signs of life, at least
 _BUSY_SECONDS = 0.5  # between two looks at a video that another teacher is at
 
