@@ -1,7 +1,7 @@
 """The commands, listed and started: `ditta-jax COMMAND …` is `python -m ditta_jax.COMMAND …`.
 
-    ditta-jax          lists them, each with an example
-    ditta-jax env      versions and devices, for reports of faults
+ditta-jax          lists them, each with an example
+ditta-jax env      versions and devices, for reports of faults
 """
 
 import difflib
@@ -18,7 +18,6 @@ COMMANDS = (
         "turn an image model into a video model on each video's first frames",
         "adapt --config demo --config.data.max_videos=1",
     ),
-    ("report", "one page to look at, of one run or of several", "report runs/demo"),
     (
         "sweep",
         "adapt under many settings in one program",

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from ditta_jax.configuration.check import check_value, checked, nearest, setting
 from ditta_jax.configuration.schema import flat
+from ditta_jax.configuration.shipped import shipped
 from ditta_jax.errors import UserError
 
 _WORD = "--config"
@@ -117,10 +118,14 @@ class _Parser(argparse.ArgumentParser):
 def load(word: str) -> ConfigDict:
     """What `get_config()` of a file returns; of `FILE:TEXT`, `get_config(TEXT)`.
 
+    `demo` and other bare names mean the package's own files, where there is no such file here.
+
     Raises:
         UserError: no such file, no configuration, or it fails in some way.
     """
     path = Path(word)
+    if not path.exists():
+        path = shipped(word) or path
     argument: tuple[str, ...] = ()
     if not path.exists() and ".py:" in word:
         file, _, text = word.rpartition(".py:")
