@@ -27,7 +27,11 @@ class Pool:
     """Workers, what each is at, and what is left to do."""
 
     def __init__(
-        self, commands: Sequence[Sequence[str]], report: Report, patience: float = 0.0
+        self,
+        commands: Sequence[Sequence[str]],
+        report: Report,
+        patience: float = 0.0,
+        attempts: int = _ATTEMPTS,
     ) -> None:
         """Takes the command line of each worker, whom to tell, and how long one may be silent.
 
@@ -35,8 +39,10 @@ class Pool:
           commands: each starts a worker (`teacher_bridge.serving.worker`).
           report: told of all events.
           patience: seconds without a sign of life after which a worker is stopped; 0: for ever.
+          attempts: workers that may die of one video before it is given up.
         """
-        self._commands, self._report, self._patience = commands, report, patience
+        self._commands, self._report = commands, report
+        self._patience, self._most_attempts = patience, attempts
         self._inbox = new_inbox()
         self._slot: dict[Child, int] = {}
         self._hand: dict[Child, Path] = {}
@@ -135,7 +141,7 @@ class Pool:
             silent = time.monotonic() - self._seen[child]
             if self._patience and silent > self._patience:
                 words = f"no sign of life for {self._patience:g} s (--patience)"
-                self._bury(child, words, _ATTEMPTS)
+                self._bury(child, words, self._most_attempts)
 
     def _bury(self, child: Child, words: str, attempts: int = 1) -> None:
         """Takes a dead worker off the books and its video back into the queue."""
@@ -151,7 +157,7 @@ class Pool:
         if folder is None:
             return
         self._attempts[folder] += attempts
-        if self._attempts[folder] >= _ATTEMPTS:
+        if self._attempts[folder] >= self._most_attempts:
             self._fail(folder, f"{folder}: every worker that tried it ended: {words}")
         else:
             self._waiting.append(folder)

@@ -111,6 +111,33 @@ def test_palette_masks_need_no_network(cache, palette, capsys):
     assert capsys.readouterr().out == "0 videos to do, 2 finished before\n"
 
 
+def test_workers_leave_the_same_masks(cache, palette, capsys):
+    arguments = ["--cache", str(cache), "--config", f"palette:{palette}"]
+    assert main([*arguments, "--workers", "2", "--device", "cpu,cpu"]) == 0
+    assert "[2/2] " in capsys.readouterr().out
+    key = teacher_key(teacher_identity(f"palette:{palette}"))
+    answers = [read_masklets(folder, key).frames for folder in sorted(cache.iterdir())]
+    for folder in cache.iterdir():
+        masklets_path(folder, key).unlink()
+    assert main(arguments) == 0
+    assert answers == [read_masklets(folder, key).frames for folder in sorted(cache.iterdir())]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workers", "0"], "--workers must be 1 or more"),
+        (["--patience", "nan"], "--patience must be seconds"),
+        (["--patience", "-1"], "--patience must be seconds"),
+        (["--entry", "../other"], "'../other' is no name of an entry: it is a path"),
+        (["--entry=--help"], "--help: no request here"),
+    ],
+)
+def test_odd_arguments_are_one_line(cache, palette, arguments, message):
+    with pytest.raises(UserError, match=message):
+        main(["--cache", str(cache), "--config", f"palette:{palette}", *arguments])
+
+
 def test_a_failed_video_is_named_at_the_end(cache, palette, capsys):
     (palette / "a" / "frame1.png").unlink()
     with pytest.raises(UserError, match="1 of 2 videos failed; first: .*frame1.png: no such mask"):
