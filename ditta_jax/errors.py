@@ -2,8 +2,9 @@
 
 Python raises `KeyboardInterrupt` wherever the main thread happens to be. Inside a callback of the
 garbage collector (JAX has one) or a finalizer it is printed and forgotten, and the program goes on.
-So signals are noted as well: an exception that got lost that way is raised again at once, and one
-that got lost in any other way at the next safe point, `stop_if_interrupted()`.
+So signals are noted as well: an exception that got lost that way is raised again in the line that
+the callback came between, and one that got lost in any other way at the next safe point,
+`stop_if_interrupted()`.
 """
 
 import os
@@ -13,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 # Ctrl-C, what `kill` and batch systems send, and what a terminal sends that is closed.
 _SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-_AGAIN_SECONDS = 0.05  # by then the callback that swallowed the exception has returned
 _ONE_PRESS_SECONDS = 1.0  # wrappers pass on a signal that the terminal sent to everybody already
 
 _noted: tuple[int, float] | None = None  # the signal that asked for the end, and when
@@ -95,7 +96,15 @@ def _noticing_signals() -> Iterator[None]:
     for number, handler in before.items():
         if handler not in (signal.SIG_IGN, None):
             signal.signal(number, _note)
-    sys.unraisablehook = lambda lost: _raise_again() if _is_ours(lost) else hook(lost)
+
+    def notice_loss(lost: "sys.UnraisableHookArgs") -> None:
+        ours = lost.exc_type is not None and issubclass(lost.exc_type, Interrupted)
+        if ours:
+            _raise_in(sys._getframe(1))  # the finalizer's own frame is gone: whom it interrupted
+        else:
+            hook(lost)
+
+    sys.unraisablehook = notice_loss
     try:
         yield
     finally:
@@ -116,14 +125,20 @@ def _note(number: int, frame: object) -> None:
         os._exit(128 + number)
 
 
-def _is_ours(lost) -> bool:
-    return lost.exc_type is not None and issubclass(lost.exc_type, Interrupted)
+def _raise_in(frame: FrameType) -> None:
+    """Raise the exception once more in a frame's next line, by way of the debugger's hook.
 
+    If the frame is a finalizer's itself, it is lost again, and the next one out gets it.
+    """
+    before = sys.gettrace()
 
-def _raise_again() -> None:
-    """Raise the lost exception soon, by an alarm: here it would be lost once more."""
-    signal.signal(signal.SIGALRM, lambda *_: stop_if_interrupted())
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+    def trace(frame: FrameType, event: str, argument: object) -> None:
+        frame.f_trace = None
+        sys.settrace(before)
+        stop_if_interrupted()
+
+    frame.f_trace = trace
+    sys.settrace(lambda *_: None)
 
 
 def _say(text: str, status: int) -> int:
