@@ -54,8 +54,15 @@ class LabelSequence(ABC):
         """T, as many as frames."""
 
     @abstractmethod
-    def __getitem__(self, index: int) -> np.ndarray:
-        """Label map of frame `index`; UserError if it does not decode or has a wrong value."""
+    def __getitem__(self, index: int) -> np.ndarray | None:
+        """Label map of frame `index`, None where it has none.
+
+        UserError if it does not decode or has a wrong value.
+        """
+
+    def labelled(self, index: int) -> bool:
+        """Whether frame `index` has a label map, without reading it."""
+        return True
 
     def digest(self, start: int = 0) -> str:
         """SHA-256 that is another one if a label map from `start` on is."""
@@ -72,13 +79,20 @@ class Video(NamedTuple):
       name: unique within its source, fit for a file name.
       size: (H, W) in pixels of every frame.
       frames: T frames.
-      labels: T label maps, or None where there are none.
+      labels: T label maps, or None where there are none at all.
+      warnings: what a person has to know of it, a line each: lost frames, for one.
     """
 
     name: str
     size: tuple[int, int]
     frames: FrameSequence
     labels: LabelSequence | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def dense(self) -> bool:
+        """Whether every frame has labels; consistency over time (mVC) is scored only then."""
+        return self.labels is not None and all(map(self.labels.labelled, range(len(self.labels))))
 
 
 class EncodedFrames(FrameSequence):
