@@ -64,6 +64,11 @@ def _class_names() -> Range:
     return Range(words, lambda value: fault_of_classes(value) if any(value) else "")
 
 
+def _name_patterns() -> Range:
+    """Patterns with one star each, or nothing."""
+    return several(text("a pattern with one *, or empty", r"[^*]*\*?[^*]*"), "patterns", 0)
+
+
 SCHEMA: Schema = {
     "name": Setting(
         "unnamed", name("a name for a folder"), "of the run; results go to <output>/<name>"
@@ -82,7 +87,8 @@ SCHEMA: Schema = {
         "kind": Setting(
             "tfds",
             one_of("tfds", "folder", "file"),
-            "tfds, folder (frames, or origin/ and mask/) or file (a video)",
+            "tfds, folder (of frames with or without masks, of such folders, or of video files) or "
+            "file (a video)",
         ),
         "builder": Setting(
             "procedural_drive", text("a name", empty=False), "TFDS data set, where kind is tfds"
@@ -94,14 +100,39 @@ SCHEMA: Schema = {
         "path": Setting("", _FOLDER, "of the folder or the video"),
         "convention": Setting(
             "plain",
-            one_of("plain", "vspw"),
-            "of mask values; vspw: 0 and 255 are ignored, the others shifted by one",
+            one_of("plain", "vspw", "cityscapes"),
+            "of mask values; vspw: 0 and 255 are ignored, the others shifted by one; cityscapes: "
+            "ids become the 19 train ids",
         ),
         "ignore": Setting(
             (255,),
             several(between(0, 65535), "different mask values in 0 … 65535", 0, distinct=True),
             "mask values that are not labels",
         ),
+        "mask_reading": Setting(
+            "auto",
+            one_of("auto", "values", "colours"),
+            "of masks that could be either: greys saved as RGB, palettes",
+        ),
+        "ignore_colours": Setting(
+            ((0, 0, 0),),
+            several(COLOUR, "RGB colours (0 … 255)", 0),
+            "colours of masks in colour that are not labels, unless the palette has them",
+        ),
+        "frame_names": Setting(
+            ("",),
+            _name_patterns(),
+            "further patterns, such as *_rgb, of what frames are called beside their masks",
+        ),
+        "mask_names": Setting(
+            ("",), _name_patterns(), "further patterns, such as *_mask, of what masks are called"
+        ),
+        "damaged": Setting(
+            "refuse",
+            one_of("refuse", "keep"),
+            "damaged frames and videos: stop, or use what is good of them, with a warning",
+        ),
+        "list": Setting("", _FOLDER, "file with one video's name a line (val.txt); empty: all"),
         "max_videos": Setting(0, between(0, 10**9), "videos to take; 0: all"),
         "max_frames": Setting(0, between(0, 10**9), "frames to take of each video; 0: all"),
         "fps": Setting(

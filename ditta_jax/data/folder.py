@@ -1,135 +1,122 @@
-"""Videos from folders: frames alone, or `origin/` and `mask/` with one mask per frame."""
+"""Videos from folders of pictures, with a mask for each frame, for some, or for none."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from ditta_jax.data.images import decode_frame, decode_mask
+from ditta_jax.data.image_files import SUFFIXES, read_header
+from ditta_jax.data.images import decode_frame, shown_as_stored, upright_encoding
+from ditta_jax.data.layouts import Place, images, place_of
+from ditta_jax.data.masks import MaskRules, check_rules, read_labels
+from ditta_jax.data.pairs import Names, apart, match
 from ditta_jax.data.video import FrameSequence, LabelSequence, Video, check_index
 from ditta_jax.errors import UserError
-from ditta_jax.labels import IGNORE
-
-FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
-CONVENTIONS = ("plain", "vspw")
 
 
-def natural_key(name: str) -> tuple:
-    """Sorting key that puts frame 2 before frame 10.
+class FolderRules(NamedTuple):
+    """How folders are read.
 
-    Digits count as numbers; names that differ only in leading zeros are ordered as text.
+    Attributes:
+      masks: what their values mean.
+      names: how frames and masks are called.
+      damaged: "refuse" a damaged frame when it is read, or "keep" the others, which reads all of
+        them at the start.
+      max_frames: 0: all.
+      one_size: whether all frames must have the first one's size (`Video.size`).
     """
-    parts = re.split(r"([0-9]+)", name)
-    return ([(int(p), "") if i % 2 else (-1, p) for i, p in enumerate(parts)], name)
 
-
-def find_videos(path: str | Path) -> list[tuple[str, Path]]:
-    """The videos in a folder: the folder itself, or each of its sub-folders that is a video.
-
-    Returns:
-      (name, folder) in natural order.
-
-    Raises:
-      UserError: no such folder, or no frames in it.
-    """
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder of frames; check data.path")
-    if _is_video(folder):
-        return [(folder.resolve().name, folder)]
-    inside = sorted((f for f in folder.iterdir() if f.is_dir()), key=lambda f: natural_key(f.name))
-    found = [(f.name, f) for f in inside if not f.name.startswith(".") and _is_video(f)]
-    if not found:
-        suffixes = ", ".join(FRAME_SUFFIXES)
-        raise UserError(
-            f"{folder}: no frames here; expected {suffixes} files, origin/ and mask/,"
-            " or folders of them"
-        )
-    return found
-
-
-def _is_video(folder: Path) -> bool:
-    return (folder / "origin").is_dir() or bool(_images(folder))
-
-
-def _images(folder: Path) -> list[Path]:
-    files = [
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in FRAME_SUFFIXES and not file.name.startswith(".")
-    ]
-    return sorted(files, key=lambda file: natural_key(file.stem))
+    masks: MaskRules = MaskRules()
+    names: Names = Names()
+    damaged: str = "refuse"
+    max_frames: int = 0
+    one_size: bool = True
 
 
 def open_folder(
-    folder: Path,
-    name: str = "",
-    convention: str = "plain",
-    ignore: Sequence[int] = (IGNORE,),
-    num_classes: int = 0,
-    max_frames: int = 0,
-    one_size: bool = True,
+    place: Place | Path, rules: FolderRules | None = None, mask_rules: MaskRules | None = None
 ) -> Video:
-    """Opens one folder as a video; only its first frame is decoded here.
+    """Opens one folder as a video; of its frames only the first one's header is read.
 
     Args:
-      folder: holds frames, or `origin/` with frames and `mask/` with a mask for each.
-      name: the video's name; empty: the folder's.
-      convention: of mask values, see `to_labels`.
-      ignore: mask values without meaning ("plain").
-      num_classes: class values at or above it are refused; 0: not checked.
-      max_frames: 0: all.
-      one_size: whether all frames must have the first one's size (`Video.size`).
+      place: where frames and masks lie; a path: the layout is found out.
+      rules: how it is read.
+      mask_rules: in place of those of `rules`.
 
     Raises:
-      UserError: no frames, two frames of one name, a frame without mask or the reverse.
+      UserError: no frames, two frames of one name, a mask without frame.
     """
-    if convention not in CONVENTIONS:
-        known = ", ".join(CONVENTIONS)
-        raise UserError(f"data.convention: unknown convention {convention!r}; known: {known}")
-    labelled = (folder / "origin").is_dir()
-    files = _by_stem(folder / "origin" if labelled else folder)
-    masks = _by_stem(folder / "mask") if labelled and (folder / "mask").is_dir() else None
-    if masks is not None:
-        _check_pairs(folder, files, masks)
-    stems = list(files)[: max_frames or None]
-    frames = _FolderFrames([files[stem] for stem in stems], one_size)
-    labels = None
-    if masks is not None:
-        shapes = frames.size if one_size else None
-        kept = [masks[stem] for stem in stems]
-        labels = _FolderLabels(kept, shapes, convention, tuple(ignore), num_classes)
-    return Video(name or folder.resolve().name, frames.size, frames, labels)
+    rules = rules or FolderRules()
+    rules = rules._replace(masks=check_rules(mask_rules or rules.masks))
+    if isinstance(place, Path):
+        folder, found = place, place_of(place)
+        if found is None:
+            raise UserError(f"{folder}: no images here; expected {', '.join(SUFFIXES)} files")
+        place = found
+    frames, masks = _frames_and_masks(place, rules.names)
+    frames, warnings = _whole_frames(frames, rules.damaged)
+    frames = frames[: rules.max_frames or None]
+    sequence = _FolderFrames(frames, rules.one_size)
+    if not masks:
+        return Video(place.name, sequence.size, sequence, None, warnings)
+    size = sequence.size if rules.one_size else None
+    labels = _FolderLabels([masks.get(frame) for frame in frames], size, rules.masks)
+    missing = sum(frame not in masks for frame in frames)
+    if missing:
+        warnings += (
+            f"{place.name}: {missing} of {len(frames)} frames have no mask: scored on the others,"
+            " mVC left out",
+        )
+    return Video(place.name, sequence.size, sequence, labels, warnings)
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for file in _images(folder):
-        if file.stem in files:
+def _frames_and_masks(place: Place, names: Names) -> tuple[list[Path], dict[Path, Path]]:
+    """A video's frames in order, and the mask of each that has one."""
+    found = images(place.frames)
+    if not found:
+        raise UserError(f"{place.frames}: no images here; expected {', '.join(SUFFIXES)} files")
+    if place.masks is None:
+        frames, masks = apart(found, names)
+    else:
+        frames, masks = found, images(place.masks)
+    _check_doubles(frames)
+    _check_doubles(masks)
+    return frames, match(frames, masks, names, place.frames)
+
+
+def _check_doubles(files: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for file in files:
+        if file.stem in seen:
             raise UserError(
-                f"{file}: the same frame as {files[file.stem].name}; remove one of them"
+                f"{file}: the same frame as {seen[file.stem].name}; remove one of them, or put"
+                " masks into a folder of their own"
             )
-        files[file.stem] = file
-    if not files:
-        raise UserError(f"{folder}: no images here; expected {', '.join(FRAME_SUFFIXES)} files")
-    return files
+        seen[file.stem] = file
 
 
-def _check_pairs(folder: Path, files: dict[str, Path], masks: dict[str, Path]) -> None:
-    for stem, file in files.items():
-        if stem not in masks:
-            raise UserError(
-                f"{file}: this frame has no mask; expected {folder / 'mask' / stem}.png"
-            )
-    for stem, file in masks.items():
-        if stem not in files:
-            raise UserError(f"{file}: this mask has no frame; expected it in {folder / 'origin'}")
-        if file.suffix.lower() != ".png":
-            raise UserError(f"{file}: masks must be PNG files, JPEG changes their values")
+def _whole_frames(files: list[Path], damaged: str) -> tuple[list[Path], tuple[str, ...]]:
+    """The frames that are to be used, and what is to be said of the others."""
+    if damaged != "keep":
+        return files, ()
+    whole, faults = [], []
+    for file in files:
+        try:
+            decode_frame(_read(file), str(file))
+            whole.append(file)
+        except UserError as error:
+            faults.append(str(error))
+    if not whole:
+        raise UserError(faults[0])
+    if not faults:
+        return files, ()
+    return whole, (
+        f"{len(whole)} of {len(files)} frames are good, the others are left out: {faults[0]}",
+    )
 
 
 def _read(file: Path) -> bytes:
@@ -143,99 +130,80 @@ class _FolderFrames(FrameSequence):
     """Frames in one file each.
 
     Attributes:
-      size: (H, W) of the first frame.
+      size: (H, W) of the first frame, upright.
     """
 
     def __init__(self, files: list[Path], one_size: bool):
         self._files, self._one_size = files, one_size
-        self.size: tuple[int, int] = decode_frame(_read(files[0]), str(files[0])).shape[:2]
+        self.size: tuple[int, int] = read_header(files[0]).size
+        self._as_stored: dict[int, bool] = {}
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        file = self._files[check_index(index, len(self))]
+        file = self.path(index)
         return decode_frame(_read(file), str(file), self.size if self._one_size else None)
+
+    def path(self, index: int) -> Path:
+        """The file of a frame, whatever its form."""
+        return self._files[check_index(index, len(self))]
 
     def frame_name(self, index: int) -> str:
         """See `FrameSequence`."""
-        return self._files[check_index(index, len(self))].stem
+        return self.path(index).stem
 
-    def file(self, index: int) -> Path:
-        """See `FrameSequence`."""
-        return self._files[check_index(index, len(self))]
+    def file(self, index: int) -> Path | None:
+        """See `FrameSequence`; None where a reader that knows no orientation would go wrong."""
+        file = self.path(index)
+        if index not in self._as_stored:
+            self._as_stored[index] = shown_as_stored(_read(file), str(file))
+        return file if self._as_stored[index] else None
 
     def encoded(self, index: int) -> bytes:
         """See `FrameSequence`."""
-        return _read(self.file(index))
+        file = self.path(index)
+        return upright_encoding(_read(file), str(file))
 
 
 class _FolderLabels(LabelSequence):
-    """Masks in one PNG file each."""
+    """Masks in one file each; None where a frame has none."""
 
-    def __init__(
-        self,
-        files: list[Path],
-        size: tuple[int, int] | None,
-        convention: str,
-        ignore: tuple[int, ...],
-        num_classes: int,
-    ):
-        self._files, self._size = files, size
-        self._convention, self._ignore, self._num_classes = convention, ignore, num_classes
+    def __init__(self, files: list[Path | None], size: tuple[int, int] | None, rules: MaskRules):
+        self._files, self._size, self._rules = files, size, rules
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        file = self._files[check_index(index, len(self))]
-        raw = decode_mask(_read(file), str(file), self._size)
-        return to_labels(raw, str(file), self._convention, self._ignore, self._num_classes)
+    def __getitem__(self, index: int) -> np.ndarray | None:
+        file = self.path(index)
+        if file is None:
+            return None
+        return read_labels(_read(file), str(file), self._size, rules_of(file, self._rules))
+
+    def labelled(self, index: int) -> bool:
+        """See `LabelSequence`."""
+        return self.path(index) is not None
 
     def digest(self, start: int = 0) -> str:
         """See `LabelSequence`; of the files' bytes and how they are read."""
-        total = hashlib.sha256(f"{self._convention} {self._ignore}".encode())
+        total = hashlib.sha256(repr(self._rules._replace(num_classes=0)).encode())
         for file in self._files[start:]:
-            total.update(hashlib.sha256(_read(file)).digest())
+            total.update(hashlib.sha256(_read(file)).digest() if file else b"none")
         return total.hexdigest()
 
+    def path(self, index: int) -> Path | None:
+        """The file of a frame's mask."""
+        return self._files[check_index(index, len(self))]
 
-def to_labels(
-    raw: np.ndarray,
-    where: str,
-    convention: str = "plain",
-    ignore: Sequence[int] = (IGNORE,),
-    num_classes: int = 0,
-) -> np.ndarray:
-    """Class indices from a mask's values.
 
-    Args:
-      raw: UInt8["H W"] as stored.
-      where: the file's name for messages.
-      convention: "plain": values are classes, those in `ignore` become 255; "vspw": 0 and 255
-        become 255, the others are lowered by one (SPEC "Metrics").
-      ignore: see above.
-      num_classes: 0: not checked.
-
-    Returns:
-      UInt8["H W"], 255 = ignore.
-
-    Raises:
-      UserError: a value that is neither a class nor ignored.
-    """
-    table = np.arange(256, dtype=np.uint8)
-    if convention == "vspw":
-        table = table - np.uint8(1)  # 0 wraps round to 255
-        table[255] = IGNORE
-    else:
-        table[[value for value in ignore if 0 <= value <= 255]] = IGNORE
-    labels = table[raw]
-    if num_classes:
-        wrong = labels[(labels >= num_classes) & (labels != IGNORE)]
-        if wrong.size:
-            value = int(np.flatnonzero(table == wrong.min())[0])
-            raise UserError(
-                f"{where}: value {value} is no class ({num_classes} classes,"
-                f" convention {convention!r}); name it in data.ignore or check data.convention"
-            )
-    return labels
+def rules_of(file: Path, rules: MaskRules) -> MaskRules:
+    """The rules for one mask: Cityscapes' file names say what their values are."""
+    name = file.stem.lower()
+    if name.endswith("_labeltrainids"):
+        return rules._replace(convention="plain", ignore=(255,))
+    if name.endswith(("_gtfine_labelids", "_gtcoarse_labelids")):
+        return rules._replace(convention="cityscapes")
+    if name.endswith(("_gtfine_color", "_gtcoarse_color")):
+        return rules._replace(reading="colours")
+    return rules

@@ -1,59 +1,37 @@
-"""Decoding of encoded frames and masks, exactly as OpenCV decodes, with errors for people.
-
-A damaged file is refused even where the decoders would fill the missing rows with grey: a frame
-or a label map is complete or it is an error.
-"""
+"""Decoding of frames, upright and exactly as OpenCV decodes, with errors for people."""
 
 from __future__ import annotations
 
-import io
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from ditta_jax.data.image_files import (
+    check_whole,
+    format_of,
+    header_of,
+    open_picture,
+    turn_of,
+    upright,
+)
 from ditta_jax.errors import UserError
 
-_JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-
-def _check_complete(data: bytes, where: str) -> None:
-    """Raises UserError if the bytes are no whole JPEG or PNG file."""
-    if not data:
-        raise UserError(f"{where}: the file is empty")
-    if data.startswith(_JPEG):
-        complete = b"\xff\xd9" in data[-1024:]  # some cameras pad after the end marker
-    elif data.startswith(_PNG):
-        complete = b"IEND" in data[-1024:]
-    else:
-        raise UserError(f"{where}: neither JPEG nor PNG; convert it")
-    if not complete:
-        raise UserError(f"{where}: the image is truncated; copy it again")
-
-
-def _check_depth(image: np.ndarray, where: str) -> None:
-    if image.dtype != np.uint8:
-        raise UserError(f"{where}: {8 * image.dtype.itemsize} bits per value; save it with 8 bits")
-
-
-def _check_size(
-    found: tuple[int, int], size: tuple[int, int] | None, where: str, what: str
-) -> None:
-    if size is not None and found != size:
-        raise UserError(
-            f"{where}: {what} of {found[0]}x{found[1]} (rows x columns),"
-            f" expected {size[0]}x{size[1]}"
-        )
+# What libjpeg says of files that are odd but whole.
+_HARMLESS = ("SOS parameters", "JFIF revision", "Adobe color", "progression sequence")
 
 
 def decode_frame(data: bytes, where: str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Decodes a colour frame.
 
     Grey and palette images become RGB; transparency is dropped. The pixel values are those of
-    `cv2.imread`, except that a camera's orientation tag is ignored, so that a mask fits.
+    `cv2.imread`, turned upright as it and every viewer do (EXIF).
 
     Args:
-      data: a JPEG or PNG file's bytes.
+      data: an image file's bytes.
       where: the file's name for messages.
       size: the expected (H, W), or None.
 
@@ -61,59 +39,92 @@ def decode_frame(data: bytes, where: str, size: tuple[int, int] | None = None) -
       UInt8["H W 3"] RGB.
 
     Raises:
-      UserError: truncated, unreadable, other depth than 8 bits, other size.
+      UserError: truncated, damaged, unreadable, other depth than 8 bits, other size.
     """
-    _check_complete(data, where)
-    image = _decode(
-        data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH, where
-    )
-    _check_depth(image, where)
-    _check_size(image.shape[:2], size, where, "a frame")
-    return np.ascontiguousarray(image[..., ::-1])
+    kind = format_of(data, where)
+    check_whole(data, where)
+    if kind == "JPEG":
+        image = _decode_jpeg(data, where)
+    elif kind == "PNG":
+        image = _decode_by_opencv(data, where)
+    else:
+        image = _decode_by_pillow(data, where)
+    image = upright(image, turn_of(data, where))
+    check_size(image.shape[:2], size, where, "a frame")
+    return image
 
 
-def _decode(data: bytes, flags: int, where: str) -> np.ndarray:
+def _decode_jpeg(data: bytes, where: str) -> np.ndarray:
+    """The same decoder as OpenCV's, but one that tells what it had to make up."""
+    import simplejpeg
+
+    try:
+        return simplejpeg.decode_jpeg(data)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+    if "remature end" in reason:
+        raise UserError(f"{where}: the image is truncated; copy it again")
+    if "Corrupt" in reason:
+        raise UserError(f"{where}: the image is damaged ({reason}); copy it again")
+    if any(words in reason for words in _HARMLESS):
+        return simplejpeg.decode_jpeg(data, strict=False)
+    return _decode_by_opencv(data, where)  # CMYK, for one
+
+
+def _decode_by_opencv(data: bytes, where: str) -> np.ndarray:
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise UserError(f"{where}: the image does not decode: {error.err}") from error
     if image is None:
         raise UserError(f"{where}: the image does not decode; copy it again")
-    return image
+    _check_depth(8 * image.dtype.itemsize, where)
+    return np.ascontiguousarray(image[..., ::-1])
 
 
-def decode_mask(data: bytes, where: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Decodes a label map: a grey PNG's values, a palette PNG's indices.
+def _decode_by_pillow(data: bytes, where: str) -> np.ndarray:
+    header = header_of(data, where)
+    _check_depth(header.bits if header.mode != "F" else 32, where)
+    with open_picture(data, where) as picture:
+        return np.array(load(picture, where).convert("RGB"))
 
-    Args:
-      data: a PNG file's bytes.
-      where: the file's name for messages.
-      size: the expected (H, W), or None.
 
-    Returns:
-      UInt8["H W"], values as stored.
+def load(picture: Image, where: str) -> Image:
+    """Reads a picture's pixels.
 
     Raises:
-      UserError: truncated, unreadable, colour or 16-bit image, other size.
+      UserError: they are damaged.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    _check_complete(data, where)
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in ("L", "P", "1"):
-                raise UserError(
-                    f"{where}: a mask must be an 8-bit grey or palette PNG, not mode {image.mode}"
-                )
-            # Below 8 bits PIL spreads grey values over 0..255; the stored values are indices.
-            bits = data[24] if image.mode in ("L", "1") and data.startswith(_PNG) else 8
-            values = np.array(image, dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{where}: the mask does not decode: {error}") from error
-    if image.mode == "L" and bits < 8:
-        values //= np.uint8(255 // (2**bits - 1))
-    _check_size(values.shape, size, where, "a mask")
-    return values
+        picture.load()
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        raise UserError(f"{where}: the image is damaged ({error}); copy it again") from error
+    return picture
+
+
+def _check_depth(bits: int, where: str) -> None:
+    if bits > 8:
+        raise UserError(f"{where}: {bits} bits per value; save it with 8 bits")
+
+
+def check_size(found: tuple[int, int], size: tuple[int, int] | None, where: str, what: str) -> None:
+    """Raises UserError unless a picture has the expected size (H, W), if one is expected."""
+    if size is not None and tuple(found) != tuple(size):
+        raise UserError(
+            f"{where}: {what} of {found[0]}x{found[1]} (rows x columns),"
+            f" expected {size[0]}x{size[1]}"
+        )
+
+
+def shown_as_stored(data: bytes, where: str) -> bool:
+    """Whether any program that reads JPEG and PNG sees the frame that `decode_frame` gives."""
+    return format_of(data, where) in ("JPEG", "PNG") and turn_of(data, where) == 1
+
+
+def upright_encoding(data: bytes, where: str) -> bytes:
+    """JPEG or PNG bytes which decode to the frame without a word on orientation."""
+    return data if shown_as_stored(data, where) else encode_png(decode_frame(data, where))
 
 
 def encode_png(image: np.ndarray) -> bytes:

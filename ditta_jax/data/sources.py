@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ditta_jax.data.folder import find_videos, open_folder
-from ditta_jax.data.images import decode_frame, decode_mask
+from ditta_jax.data.folder import FolderRules, open_folder
+from ditta_jax.data.images import decode_frame
+from ditta_jax.data.layouts import VIDEO_SUFFIXES, Place, find_videos
+from ditta_jax.data.masks import MaskRules, check_rules, decode_mask
+from ditta_jax.data.pairs import names_with
 from ditta_jax.data.prepared import open_builder
 from ditta_jax.data.video import EncodedFrames, LabelSequence, Video
 from ditta_jax.data.video_file import open_video_file
+from ditta_jax.data.video_list import read_list, select
+from ditta_jax.data.where import check_kind, existing_file, existing_folder
 from ditta_jax.errors import UserError
+
+Palette = Sequence[tuple[int, int, int]]
 
 
 class Videos(Sequence[Video]):
@@ -40,12 +46,13 @@ class Videos(Sequence[Video]):
         return self._opener(index)
 
 
-def open_videos(data: Any, num_classes: int = 0) -> Videos:
+def open_videos(data: Any, num_classes: int = 0, palette: Palette = ()) -> Videos:
     """The videos of a configuration, lazily.
 
     Args:
       data: `config.data`.
       num_classes: labels at or above it are refused in folders; 0: not checked.
+      palette: RGB per class, for masks in colour.
 
     Returns:
       a sequence of `Video`; `names` lists them without opening any.
@@ -53,20 +60,51 @@ def open_videos(data: Any, num_classes: int = 0) -> Videos:
     Raises:
       UserError: nothing there, an unknown kind. Reading a video raises it too.
     """
+    check_kind(data.kind, data.path)
     if data.kind == "tfds":
         videos = _tfds_videos(data)
-    elif data.kind == "folder":
-        videos = _folder_videos(data, num_classes)
     elif data.kind == "file":
-        path = Path(_path(data)).expanduser()
-        videos = Videos(
-            [path.stem], lambda _: open_video_file(path, fps=data.fps, max_frames=data.max_frames)
-        )
+        path = existing_file(data.path)
+        videos = _videos_at([Place(path.stem, path)], data, FolderRules())
     else:
-        raise UserError(f"data.kind: unknown kind {data.kind!r}; known: tfds, folder, file")
+        rules = _folder_rules(data, num_classes, palette)
+        videos = _videos_at(find_videos(existing_folder(data.path, data.kind)), data, rules)
+    wanted = list(videos.names)
+    if data.list:
+        wanted = select(read_list(data.list, data.path), wanted, data.list)
     if data.max_videos > 0:
-        return Videos(videos.names[: data.max_videos], videos.__getitem__)
-    return videos
+        wanted = wanted[: data.max_videos]
+    numbers = {name: number for number, name in enumerate(videos.names)}
+    return Videos(wanted, lambda index: videos[numbers[wanted[index]]])
+
+
+def _folder_rules(data: Any, num_classes: int, palette: Palette = ()) -> FolderRules:
+    """What `config.data` says on the reading of folders."""
+    if data.damaged not in ("refuse", "keep"):
+        raise UserError(f"data.damaged must be 'refuse' or 'keep', not {data.damaged!r}")
+    masks = MaskRules(
+        data.convention,
+        tuple(data.ignore),
+        num_classes,
+        tuple(tuple(colour) for colour in palette),
+        tuple(tuple(colour) for colour in data.ignore_colours),
+        data.mask_reading,
+    )
+    names = names_with(tuple(data.frame_names), tuple(data.mask_names))
+    return FolderRules(check_rules(masks), names, data.damaged, data.max_frames)
+
+
+def _videos_at(places: Sequence[Place], data: Any, rules: FolderRules) -> Videos:
+    """Videos in folders and files."""
+
+    def opener(index: int) -> Video:
+        place = places[index]
+        if place.frames.is_dir():
+            return open_folder(place, rules)
+        video = open_video_file(place.frames, data.fps, data.max_frames, damaged=data.damaged)
+        return video._replace(name=place.name)
+
+    return Videos([place.name for place in places], opener)
 
 
 def data_classes(
@@ -78,28 +116,6 @@ def data_classes(
     metadata = open_builder(data.builder, data.data_dir).info.metadata
     palette = tuple((int(r), int(g), int(b)) for r, g, b in metadata["palette"])
     return tuple(metadata["classes"]), palette
-
-
-def _path(data: Any) -> str:
-    if not data.path:
-        raise UserError(f"data.path: is empty; kind {data.kind!r} needs a path")
-    return str(data.path)
-
-
-def _folder_videos(data: Any, num_classes: int) -> Videos:
-    found = find_videos(_path(data))
-
-    def opener(index: int) -> Video:
-        return open_folder(
-            found[index][1],
-            name=found[index][0],
-            convention=data.convention,
-            ignore=tuple(data.ignore),
-            num_classes=num_classes,
-            max_frames=data.max_frames,
-        )
-
-    return Videos([name for name, _ in found], opener)
 
 
 class _Store(Sequence[bytes]):
@@ -187,7 +203,11 @@ class Stills(Sequence[tuple[np.ndarray, np.ndarray]]):
 
 
 def stills(
-    data: Any, split: str = "stills", paths: Sequence[str] = (), num_classes: int = 0
+    data: Any,
+    split: str = "stills",
+    paths: Sequence[str] = (),
+    num_classes: int = 0,
+    palette: Palette = (),
 ) -> Stills:
     """Labelled pictures to train on.
 
@@ -196,6 +216,7 @@ def stills(
       split: of the TFDS data set, kind "tfds".
       paths: labelled folders, kind "folder"; `data.path` if empty.
       num_classes: labels at or above it are refused; 0: not checked.
+      palette: RGB per class, for masks in colour.
 
     Returns:
       an indexable source, safe to read from several threads.
@@ -209,21 +230,25 @@ def stills(
         raise UserError(
             f"data.kind: pictures to train on come from tfds or folder, not {data.kind!r}"
         )
+    rules = _folder_rules(data, num_classes, palette)._replace(one_size=False, max_frames=0)
     pairs = []
-    for path in [path for path in paths if path] or [_path(data)]:
-        for name, folder in find_videos(path):
-            video = open_folder(
-                folder, name, data.convention, tuple(data.ignore), num_classes, one_size=False
-            )
+    for path in [path for path in paths if path] or [data.path]:
+        for place in find_videos(existing_folder(path, data.kind)):
+            if place.frames.suffix.lower() in VIDEO_SUFFIXES and not place.frames.is_dir():
+                raise UserError(f"{place.frames}: a video file has no labels to train on")
+            video = open_folder(place, rules)
             if video.labels is None:
-                raise UserError(f"{folder}: no labels here; expected origin/ and mask/ folders")
-            pairs += [(video, index) for index in range(len(video.frames))]
+                raise UserError(
+                    f"{place.frames}: no labels here; expected origin/ and mask/ folders"
+                )
+            pairs += [(video, i) for i in range(len(video.frames)) if video.labels.labelled(i)]
     return Stills(len(pairs), lambda i: _pair(*pairs[i]))
 
 
 def _pair(video: Video, index: int) -> tuple[np.ndarray, np.ndarray]:
-    assert video.labels is not None  # only labelled folders get here
-    return video.frames[index], video.labels[index]
+    label = video.labels[index] if video.labels is not None else None
+    assert label is not None  # only labelled frames get here
+    return video.frames[index], label
 
 
 def _tfds_stills(builder: Any, split: str) -> Stills:

@@ -68,7 +68,8 @@ class LabelSequence(ABC):
         """SHA-256 that is another one if a label map from `start` on is."""
         total = hashlib.sha256()
         for index in range(start, len(self)):
-            total.update(hashlib.sha256(self[index].tobytes()).digest())
+            label = self[index]
+            total.update(b"none" if label is None else hashlib.sha256(label.tobytes()).digest())
         return total.hexdigest()
 
 

@@ -166,7 +166,7 @@ def test_neither_tensorflow_nor_jax_nor_torch_is_needed(tiny_dir):
         "from ditta_jax.data import augment, prefetch, sources;"
         "assert 'tensorflow_datasets' not in sys.modules and 'av' not in sys.modules;"
         "d = ConfigDict(dict(kind='tfds', builder='procedural_drive/tiny', split='video',"
-        f" data_dir={str(tiny_dir)!r}, max_videos=0, max_frames=0));"
+        f" data_dir={str(tiny_dir)!r}, path='', list='', max_videos=0, max_frames=0));"
         "sources.open_videos(d)[0].frames[0];"
         "print([m for m in ('tensorflow', 'jax', 'torch') if m in sys.modules])"
     )
