@@ -165,6 +165,13 @@ class _FolderFrames(FrameSequence):
         file = self.path(index)
         return upright_encoding(_read(file), str(file))
 
+    def digest(self) -> str:
+        """See `FrameSequence`; of the files as they are."""
+        total = hashlib.sha256()
+        for file in self._files:
+            total.update(f"{file.stem}\n".encode() + hashlib.sha256(_read(file)).digest())
+        return total.hexdigest()
+
 
 class _FolderLabels(LabelSequence):
     """Masks in one file each; None where a frame has none."""
