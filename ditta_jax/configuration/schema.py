@@ -166,8 +166,8 @@ SCHEMA: Schema = {
         "config": Setting(
             "embedded",
             text("a configuration", empty=False),
-            "embedded, a SAM 2 configuration (configs/sam2.1/sam2.1_hiera_l.yaml), a .yaml file, "
-            "palette:FOLDER or ground-truth",
+            "embedded, a SAM 2 configuration (sam2.1_hiera_l, large, …), a .yaml file, "
+            "masks:FOLDER (of another tracker) or ground-truth",
             "SAM 2.0 Hiera-L",
         ),
         "checkpoint": Setting(

@@ -9,9 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from ditta_jax.errors import UserError
+from ditta_jax.teacher.imported_masks import FORMS, mask_files
+from ditta_jax.teacher.sam2_names import full_name
 
 EMBEDDED = "embedded"  # the nano SAM 2 that ships with this package
-PALETTE = "palette:"  # followed by a folder of palette PNGs, one sub-folder per video
+# Followed by a folder of another tracker's masks (`imported_masks`); two names for the same.
+IMPORTED = ("masks:", "palette:")
 DTYPES = ("float32", "bfloat16")
 _BY_DIGEST = "sha256:"
 # Raised when the search itself or the post-processing changes, so that old masklets are not used.
@@ -24,8 +27,9 @@ def teacher_identity(
     """Returns what determines the teacher's masks besides the request: same values, same key.
 
     Args:
-      config: `embedded`, a configuration that the `sam2` package holds
-        (`configs/sam2.1/sam2.1_hiera_l.yaml`), a YAML file of one's own, or `palette:FOLDER`.
+      config: `embedded`, a configuration that the `sam2` package holds, by its file
+        (`configs/sam2.1/sam2.1_hiera_l.yaml`) or a shorter name (`sam2.1_hiera_l`, `large`), a
+        YAML file of one's own, or `masks:FOLDER`.
       checkpoint: the weights' file; `sha256:<hex>` where that file is on another machine.
       dtype: "float32", or "bfloat16" for automatic mixed precision.
       mask_threshold: logit above which a pixel belongs to a mask.
@@ -33,9 +37,8 @@ def teacher_identity(
     Raises:
       UserError: a file is missing or a value is none of the above.
     """
-    if config.startswith(PALETTE):
-        folder = Path(config.removeprefix(PALETTE)).expanduser()
-        return {"teacher": "palette", "content": _digest_of_folder(folder)}
+    if config.startswith(IMPORTED):
+        return {"teacher": "palette", "content": _digest_of_folder(imported_folder(config))}
     if dtype not in DTYPES:
         raise UserError(f"teacher.dtype: {dtype!r}, expected one of {', '.join(DTYPES)}")
     # SAM 2's own threshold is not named, so that masklets from before it was a setting stay good.
@@ -47,6 +50,11 @@ def teacher_identity(
         "dtype": dtype,
         "search": str(_SEARCH_VERSION),
     }
+
+
+def imported_folder(config: str) -> Path:
+    """Returns the folder that `masks:FOLDER` names."""
+    return Path(config.partition(":")[2]).expanduser()
 
 
 def embedded_weights() -> Path:
@@ -70,12 +78,7 @@ def _config_identity(config: str) -> str:
     path = own_config(config)
     if path is not None:
         return _BY_DIGEST + _digest_of_file(path)
-    if not config.endswith(".yaml"):
-        raise UserError(
-            f"teacher.config: {config!r}, expected 'embedded', a .yaml file, a configuration of"
-            " the sam2 package such as configs/sam2.1/sam2.1_hiera_l.yaml, or 'palette:FOLDER'"
-        )
-    return config
+    return full_name(config)
 
 
 def _weights_identity(config: str, checkpoint: str) -> str:
@@ -111,9 +114,9 @@ def _hash(path: Path, size: int, modified: int) -> str:
 
 
 def _digest_of_folder(folder: Path) -> str:
-    images = sorted(folder.glob("*/*.png"))
+    images = mask_files(folder)
     if not images:
-        raise UserError(f"teacher.config: {folder}: expected PNGs as <video>/<frame>.png in it")
+        raise UserError(f"teacher.config: {folder}: no masks in it; expected {FORMS}")
     listing = [
         f"{image.relative_to(folder).as_posix()} {_digest_of_file(image)}" for image in images
     ]

@@ -46,6 +46,16 @@ def check(counts: str, size: tuple[int, int]) -> None:
     _checked_runs(counts, size)
 
 
+def compress(runs: list[int], size: tuple[int, int]) -> str:
+    """Returns the compressed `counts` of plain run lengths; ValueError unless they fit `size`."""
+    pixels = size[0] * size[1]
+    if len(runs) > pixels + 1 or any(type(n) is not int or not 0 <= n <= pixels for n in runs):
+        raise ValueError("run lengths are not whole numbers within the image")
+    counts = _to_string(np.array(runs, np.int64))
+    check(counts, size)
+    return counts
+
+
 def _checked_runs(counts: str, size: tuple[int, int]) -> Int[np.ndarray, " runs"]:
     height, width = size
     if not isinstance(counts, str) or len(counts) > _MOST_CHARACTERS * (height * width + 1):

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import Entry
 from ditta_jax.teacher.identity import EMBEDDED, embedded_weights, own_config
+from ditta_jax.teacher.sam2_names import full_name
 from teacher_bridge.sam2.tracker import FrameMasks
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def build_predictor(config: str, checkpoint: str = "", device: str = "auto") -> 
     target = resolve_device(device)
     try:
         # Two slashes: Hydra takes what follows as an absolute path.
-        name = config if own is None else f"//{own}"
+        name = full_name(config) if own is None else f"//{own}"
         predictor = build_sam2_video_predictor(
             name, None, device=target, hydra_overrides_extra=[_TARGET]
         )

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ditta_jax.errors import UserError
-from ditta_jax.names import kept_name
 from ditta_jax.teacher.cache import Entry, Masklets
-from ditta_jax.teacher.identity import PALETTE
-from ditta_jax.teacher.palette_masks import read_palette_masks
+from ditta_jax.teacher.identity import IMPORTED, imported_folder
+from ditta_jax.teacher.imported_masks import read_imported_masks
 from teacher_bridge.sam2.tracker import FrameMasks, Tracker
 from teacher_bridge.search.tracks import find_masklets
 
@@ -63,19 +62,19 @@ class Sam2Teacher:
             ) from None
 
 
-class PaletteTeacher:
-    """Masks that another tracker left as palette PNGs, `<folder>/<video>/<frame>.png`."""
+class ImportedMasks:
+    """Masks that another tracker left in a folder."""
 
-    def __init__(self, folder: str) -> None:
-        """Takes the folder that holds one sub-folder per video."""
-        self._folder = Path(folder).expanduser()
+    def __init__(self, folder: Path) -> None:
+        """Takes the folder that holds the masks of all videos."""
+        self._folder = folder
 
     def prepare(self) -> None:
         """Does nothing: the files are read per video."""
 
     def answer(self, entry: Entry, alive: Alive) -> Masklets:
-        """Returns the video's palette PNGs as masklets."""
-        return read_palette_masks(self._folder / kept_name(entry.request.video), entry.request)
+        """Returns the video's masks as masklets."""
+        return read_imported_masks(self._folder, entry.request)
 
 
 class Watched:
@@ -98,6 +97,6 @@ def make_teacher(
     config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
 ) -> Teacher:
     """Returns the teacher that a configuration names; builds no network yet."""
-    if config.startswith(PALETTE):
-        return PaletteTeacher(config.removeprefix(PALETTE))
+    if config.startswith(IMPORTED):
+        return ImportedMasks(imported_folder(config))
     return Sam2Teacher(config, checkpoint, device, dtype, mask_threshold)

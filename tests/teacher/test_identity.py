@@ -1,12 +1,15 @@
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import teacher_key
 from ditta_jax.teacher.identity import own_config, teacher_identity
+from ditta_jax.teacher.sam2_names import KNOWN
 
+DIGEST = "sha256:" + "0" * 64
 TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
 
 
@@ -80,10 +83,49 @@ def test_palette_folder_is_known_by_its_files(tmp_path):
         (TINY, "sha256:12", "float32", "64 digits"),
         (TINY, "sha256:" + "0" * 64, "float16", "teacher.dtype: 'float16'"),
         ("/nowhere/x.yaml", "sha256:" + "0" * 64, "float32", "no such .yaml file"),
-        ("tiny", "sha256:" + "0" * 64, "float32", "teacher.config: 'tiny'"),
-        ("palette:nowhere", "", "float32", "expected PNGs"),
+        ("sam2.1_hiera_x", DIGEST, "float32", "did you mean sam2.1_hiera_"),
+        ("sam3", DIGEST, "float32", "'sam3' is not known; expected 'embedded', sam2.1_hiera_t,"),
+        ("giant", DIGEST, "float32", "'giant' is not known"),
+        ("sam2.2_t", DIGEST, "float32", "is not known"),
+        ("", DIGEST, "float32", "is not known"),
+        ("palette:nowhere", "", "float32", "nowhere: no masks in it; expected <video>/<frame>"),
+        ("masks:", "", "float32", "no masks in it"),
     ],
 )
 def test_faults_are_named(config, checkpoint, dtype, message):
     with pytest.raises(UserError, match=message):
         teacher_identity(config, checkpoint, dtype)
+
+
+@pytest.mark.robustness(
+    "Teacher and masklets",
+    "a SAM 2 configuration by a short name (`sam2.1_hiera_t`, `sam2.1_t`, `tiny`)",
+    "known by all of them; an unknown one is answered by the list",
+)
+def test_short_names_of_configurations(said):
+    tiny, base = "configs/sam2.1/sam2.1_hiera_t.yaml", "configs/sam2.1/sam2.1_hiera_b+.yaml"
+    names = {
+        tiny: (
+            *(tiny, "sam2.1_hiera_t", "sam2.1_hiera_t.yaml", "sam2.1_hiera_tiny", "sam2.1_t"),
+            *("sam2.1-tiny", "tiny", "t", "Tiny", "hiera_t", "facebook/sam2.1-hiera-tiny"),
+            "sam2.1_hiera_tiny.pt",
+        ),
+        base: ("base_plus", "b+", "base+", "facebook/sam2.1-hiera-base-plus", "sam2.1_hiera_b+"),
+        "configs/sam2/sam2_hiera_l.yaml": (
+            *("sam2_hiera_l", "sam2_hiera_large.pt", "sam2-hiera-large", "sam2.0_large"),
+            "facebook/sam2-hiera-large",
+        ),
+        "configs/of_a_fork/model.yaml": ("configs/of_a_fork/model.yaml",),
+    }
+    for full, short in names.items():
+        identities = [teacher_identity(name, DIGEST) for name in short]
+        assert {identity["config"] for identity in identities} == {full}
+    with pytest.raises(UserError) as caught:
+        teacher_identity("sam2.1_hiera_x", DIGEST)
+    assert all(name in said(str(caught.value)) for name in KNOWN)
+
+
+def test_every_known_configuration_is_in_the_package():
+    package = pytest.importorskip("sam2")
+    folder = Path(package.__file__).parent
+    assert all((folder / path).is_file() for path in KNOWN.values())
