@@ -103,10 +103,50 @@ def fault_of_classes(classes: Sequence[str]) -> str:
     """Says what is wrong with the names of a student's classes; empty if nothing is."""
     if len(classes) > MOST_CLASSES:
         return (
-            f"there are {len(classes)} classes; at most {MOST_CLASSES} are supported, since labels "
-            f"are bytes and {IGNORE} means not labelled"
+            f"{len(classes)} classes are more than {MOST_CLASSES}, since labels are bytes and "
+            f"{IGNORE} means not labelled"
         )
     return several(CLASS_NAME, "", 1, MOST_CLASSES, distinct=True).fault(classes)
+
+
+def fitted(value: Any, like: Any, allowed: Range) -> Any:
+    """A value in the type of another, if nothing is lost, and in a range.
+
+    Whole numbers serve as real ones, lists as tuples, numpy's scalars as Python's.
+
+    Raises:
+        ValueError: it is not; the message says what it must be and what it is.
+    """
+    value = _as_kind(value, like)
+    if not _same_kind(value, like):
+        raise ValueError(f"must be {_kind(like)}, not {_kind(value)} ({shown(value)})")
+    if fault := allowed.fault(value):
+        raise ValueError(f"must be {allowed.words}, not {shown(value)}: {fault}")
+    return value
+
+
+def _as_kind(value: Any, like: Any) -> Any:
+    if not isinstance(value, bool | int | float | str) and getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(like, tuple) and isinstance(value, list | tuple):
+        return tuple(_as_kind(member, like[0]) for member in value)
+    if type(like) is float and type(value) is int and abs(value) < 2**53:
+        return float(value)
+    return value
+
+
+def _same_kind(value: Any, like: Any) -> bool:
+    """Whether a value has the type of another; members of tuples that of its first one."""
+    if isinstance(like, tuple):
+        return isinstance(value, tuple) and all(_same_kind(member, like[0]) for member in value)
+    return type(value) is type(like)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, tuple) and value:
+        kinds = sorted({_kind(member) for member in value})
+        return f"tuple of {' and '.join(kinds)}"
+    return type(value).__name__
 
 
 def shown(value: object, most: int = 80) -> str:
@@ -116,4 +156,5 @@ def shown(value: object, most: int = 80) -> str:
 
 
 CLASS_NAME = text("a name", empty=False)
+CLASS_NAMES = Range(f"different names, at most {MOST_CLASSES}", fault_of_classes)
 COLOUR = several(between(0, 255), "red, green and blue, 0 … 255", 3, 3)

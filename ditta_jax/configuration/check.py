@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from ditta_jax.configuration.schema import SCHEMA, Schema, Setting, flat
 from ditta_jax.errors import UserError
-from ditta_jax.ranges import shown
+from ditta_jax.ranges import fitted, shown
 
 
 def checked(config: ConfigDict, where: str = "configuration") -> ConfigDict:
@@ -98,42 +98,10 @@ def _section(config: ConfigDict, schema: Schema, where: str, prefix: str) -> Con
 
 def _value(key: str, value: Any, setting: Setting, where: str) -> Any:
     """A value in its setting's type and range."""
-    value = _as_kind(value, setting.default)
-    if not _same_kind(value, setting.default):
-        raise UserError(
-            f"{where}: '{key}' must be {_kind(setting.default)}, not {_kind(value)} "
-            f"({shown(value)})"
-        )
-    if fault := setting.range.fault(value):
-        raise UserError(
-            f"{where}: '{key}' must be {setting.range.words}, not {shown(value)}: {fault}"
-        )
-    return value
-
-
-def _as_kind(value: Any, like: Any) -> Any:
-    """A value in the type of another where nothing is lost: 1 for 1.0, lists, numpy's scalars."""
-    if not isinstance(value, bool | int | float | str) and getattr(value, "shape", None) == ():
-        value = value.item()
-    if isinstance(like, tuple) and isinstance(value, list | tuple):
-        return tuple(_as_kind(member, like[0]) for member in value)
-    if type(like) is float and type(value) is int and abs(value) < 2**53:
-        return float(value)
-    return value
-
-
-def _same_kind(value: Any, like: Any) -> bool:
-    """Whether a value has the type of another; members of tuples that of its first one."""
-    if isinstance(like, tuple):
-        return isinstance(value, tuple) and all(_same_kind(member, like[0]) for member in value)
-    return type(value) is type(like)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, tuple) and value:
-        kinds = sorted({_kind(member) for member in value})
-        return f"tuple of {' and '.join(kinds)}"
-    return type(value).__name__
+    try:
+        return fitted(value, setting.default, setting.range)
+    except ValueError as error:
+        raise UserError(f"{where}: '{key}' {error}") from None
 
 
 # ---------------------------------------------------------------------------- together

@@ -1,44 +1,28 @@
 """Students on disk: an Orbax folder with the weights, and `student.json` that says what they are.
 
-<checkpoint>/student.json    format, family and sizes, class names, palette, where it came from
+<checkpoint>/student.json    format, family and sizes, class names, palette, where it came from,
+                             SHA-256 of the files beside it
 <checkpoint>/weights/…       Orbax (OCDBT)
 """
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
 from ditta_jax.errors import UserError
-from ditta_jax.files import write_atomically, writing
-from ditta_jax.students import destination, families
-from ditta_jax.students.protocol import StudentConfig
+from ditta_jax.files import digest_of_file, write_atomically, writing
+from ditta_jax.students import card as card_file
+from ditta_jax.students import destination
+from ditta_jax.students.card import StudentCard
 from ditta_jax.students.student import Student, abstract_student, fill
 
-FORMAT = "ditta_jax student 1"
 SHIPPED = Path(__file__).parent
-
-
-class StudentCard(NamedTuple):
-    """What a checkpoint says about its weights.
-
-    Attributes:
-        config: sizes of the student, of its family's type.
-        classes: C names, in label order.
-        palette: C RGB triples, 0…255.
-        source: where the weights came from: a command, a converted file, a training step.
-    """
-
-    config: StudentConfig
-    classes: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    source: dict
 
 
 def save(path: str | Path, student: Student, card: StudentCard) -> None:
@@ -49,14 +33,14 @@ def save(path: str | Path, student: Student, card: StudentCard) -> None:
     """
     path = Path(path).absolute()
     refuse_destination(path)
-    text = _text_of(card)
+    text = card_file.content_of(card)
     json.dumps(text)  # what JSON cannot hold is noticed before anything is written
     with destination.replacing(path) as fresh:
         _write_weights(fresh, student)
-        files = (file for file in fresh.rglob("*") if file.is_file())
-        # named, so that a later checkpoint knows what is its to replace
-        text["files"] = sorted(file.relative_to(fresh).as_posix() for file in files)
-        write_atomically(fresh / "student.json", (json.dumps(text, indent=1) + "\n").encode())
+        # so that damage is noticed, and a later checkpoint knows what is its to replace
+        text["files"] = digests_of(fresh)
+        content = (json.dumps(text, indent=1) + "\n").encode()
+        write_atomically(fresh / card_file.FILE, content)
 
 
 def refuse_destination(path: str | Path, sources: Collection[Path] = ()) -> None:
@@ -76,28 +60,38 @@ def _write_weights(folder: Path, student: Student) -> None:
         raise UserError(f"{folder}: the weights cannot be written: {reason}") from error
 
 
-def _text_of(card: StudentCard) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "family": families.name_of(card.config),
-        **card._asdict(),
-        "config": dataclasses.asdict(card.config),
-    }
-
-
 def _files_of(path: Path) -> set[str]:
     """Files of the checkpoint at `path`; empty if there is none."""
     try:
-        text = json.loads((path / "student.json").read_bytes())
-        if text["format"] != FORMAT:
-            return set()
-        named = text.get("files")
-    except (OSError, ValueError, KeyError, TypeError):
+        _, digests = card_file.read(path)
+    except UserError:
         return set()
-    if not isinstance(named, list):  # of a version that did not name them
-        inside = (path / "weights").rglob("*")
-        named = [file.relative_to(path).as_posix() for file in inside]
-    return {"student.json", *map(str, named)}
+    inside = (path / "weights").rglob("*")  # of a version that did not name them
+    return {card_file.FILE, *(digests or (file.relative_to(path).as_posix() for file in inside))}
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a checkpoint but its card, by POSIX path in the folder."""
+    files = sorted(file for file in (folder / "weights").rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): digest_of_file(file) for file in files}
+
+
+def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
+    """Raise UserError naming the first file that is not as the card was written with."""
+    for name, digest in digests.items():
+        file = folder / name
+        try:
+            changed = digest_of_file(file) != digest
+        except OSError as error:
+            raise UserError(
+                f"{file}: cannot be read ({error.strerror}), and the checkpoint needs it; copy the "
+                "checkpoint again"
+            ) from error
+        if changed:
+            raise UserError(
+                f"{file}: damaged: other bytes than {card_file.FILE} was written with; copy the "
+                "checkpoint again"
+            )
 
 
 def load(path: str | Path) -> tuple[Student, StudentCard]:
@@ -115,7 +109,8 @@ def load(path: str | Path) -> tuple[Student, StudentCard]:
     path = SHIPPED / "demo" if embedded else Path(path).absolute()
     if not embedded:
         destination.recover(path)
-    card = read_card(path)
+    card, digests = card_file.read(path)
+    _check_files(path, digests)
     student = abstract_student(card.config)
     # without this Orbax looks for the devices that the weights were saved from
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -128,9 +123,13 @@ def load(path: str | Path) -> tuple[Student, StudentCard]:
             # compared before reading: a restore that fails leaves tasks behind that complain later
             _check_shapes(path, checkpointer.metadata(path / "weights").item_metadata.tree, target)
             weights = checkpointer.restore(path / "weights", target)
-    except (ValueError, KeyError, OSError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{path}: the weights do not fit student.json: {reason}") from error
+    except UserError:
+        raise
+    except Exception as error:  # Orbax and what it reads with raise many kinds for damaged files
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UserError(
+            f"{path / 'weights'}: damaged, or the weights do not fit student.json: {reason}"
+        ) from error
     return fill(student, weights), card
 
 
@@ -149,34 +148,6 @@ def _check_shapes(path: Path, found: Any, expected: Any) -> None:
             raise UserError(
                 f"{path}: the weights do not fit student.json: {name} is {have}, expected {want}"
             )
-
-
-def read_card(path: Path) -> StudentCard:
-    """The `student.json` of a checkpoint folder.
-
-    Raises:
-        UserError: missing folder, or not a student of this program.
-    """
-    file = path / "student.json"
-    if not path.is_dir():
-        raise UserError(
-            f"{path}: no such checkpoint folder; train one with python -m ditta_jax.pretrain, "
-            "or convert one with python -m ditta_jax.convert"
-        )
-    try:
-        text = json.loads(file.read_text())
-        if text["format"] != FORMAT:
-            raise KeyError("format")
-        sizes: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in text["config"].items()
-        }
-        palette = tuple(tuple(color) for color in text["palette"])
-        config = families.named(text.get("family", families.FIRST)).config(**sizes)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{file}: not a checkpoint of this program; python -m ditta_jax.convert reads others"
-        ) from error
-    return StudentCard(config, tuple(text["classes"]), palette, text["source"])
 
 
 def fingerprint(student: Student) -> str:

@@ -20,6 +20,7 @@ from ditta_jax.students.head import Head
 from ditta_jax.students.layers import affine
 from ditta_jax.students.normalisation import BatchNorm
 from ditta_jax.students.parts import Adaptable, join_student, split_student
+from ditta_jax.students.protocol import MEAN, STD
 from ditta_jax.students.student import new_student
 
 INNER, SIZE, T, O = (16, 24), (14, 22), 3, 2
@@ -30,6 +31,8 @@ class ConvConfig:
     num_classes: int
     embed_dim: int = 6
     radius: int = 1
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
 
 
 class ConvEncoder(nnx.Module):

@@ -2,6 +2,33 @@
 
 import dataclasses
 
+from ditta_jax.errors import UserError
+from ditta_jax.ranges import Range, between, fitted, several
+from ditta_jax.students.protocol import CLASSES, MEAN, MEANS, STD, STDS
+
+_EPS = between(1e-12, 1.0)
+
+
+def _levels(most: int) -> Range:
+    return several(between(1, most), f"four numbers in 1 … {most}, one a level", 4, 4)
+
+
+RANGES: dict[str, Range] = {
+    "num_classes": CLASSES,
+    "channels": _levels(8192),
+    "depths": _levels(256),
+    "heads": _levels(256),
+    "reductions": _levels(64),
+    "mlp_ratio": between(1, 64),
+    "embed_dim": between(1, 8192),
+    "radius": between(0, 64),
+    "patch_norm_eps": _EPS,
+    "block_norm_eps": _EPS,
+    "reduction_norm_eps": _EPS,
+    "mean": MEANS,
+    "std": STDS,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class SegFormerConfig:
@@ -19,6 +46,8 @@ class SegFormerConfig:
         patch_norm_eps: LayerNorm eps of the patch embeddings.
         block_norm_eps: of blocks and stage norms.
         reduction_norm_eps: after the reduction convolutions.
+        mean: of the input's normalisation, RGB, grey levels.
+        std: likewise.
     """
 
     num_classes: int
@@ -32,6 +61,24 @@ class SegFormerConfig:
     patch_norm_eps: float = 1e-5
     block_norm_eps: float = 1e-6
     reduction_norm_eps: float = 1e-5
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no student has, before anything is allocated.
+
+        Raises:
+            UserError: a value of another type or out of range, or heads that do not divide.
+        """
+        for field in dataclasses.fields(self):
+            like = 1 if field.name == "num_classes" else field.default
+            try:
+                value = fitted(getattr(self, field.name), like, RANGES[field.name])
+            except ValueError as error:
+                raise UserError(f"'{field.name}' {error}") from None
+            object.__setattr__(self, field.name, value)
+        if any(c % h for c, h in zip(self.channels, self.heads, strict=True)):
+            raise UserError(f"'heads' {self.heads} must divide 'channels' {self.channels}")
 
     @classmethod
     def published(cls, size: str, num_classes: int, **changes) -> "SegFormerConfig":
