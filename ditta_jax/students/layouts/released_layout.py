@@ -1,6 +1,5 @@
 """The layout of the released DiTTA, CFFM and mmsegmentation SegFormer checkpoints."""
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +68,10 @@ RELEASED = Layout(
 
 
 # What shapes do not show; files that this package wrote carry these fields along.
-_UNSEEN = ("heads", "radius", "patch_norm_eps", "block_norm_eps", "reduction_norm_eps")
+_UNSEEN = (
+    *("heads", "radius", "patch_norm_eps", "block_norm_eps", "reduction_norm_eps"),
+    *("mean", "std"),
+)
 
 
 def student_config(
@@ -102,7 +104,8 @@ def student_config(
     levels = range(1, 5)
     channels = tuple(shape(f"backbone.patch_embed{n}.proj.weight")[0] for n in levels)
     unseen = {key: value for key, value in (written or {}).items() if key in _UNSEEN}
-    heads = tuple(heads or unseen.pop("heads", (1, 2, 5, 8)))
+    stated = unseen.pop("heads", (1, 2, 5, 8))
+    heads = tuple(heads or stated)
     if len(heads) != 4 or any(c % h for c, h in zip(channels, heads, strict=True)):
         raise UserError(
             f"{source}: channels {channels} cannot be split over heads {heads}; "
@@ -113,15 +116,16 @@ def student_config(
         key = f"backbone.block{n}.0.attn.sr.weight"
         reductions.append(arrays[key].shape[-1] if key in arrays else 1)
     num_classes, embed_dim = shape("decode_head.linear_pred.weight")[:2]
-    sizes = SegFormerConfig(
+    return SegFormerConfig(
         num_classes=num_classes,
         channels=channels,
         depths=tuple(_depth(arrays, n) for n in levels),
+        heads=heads,
         reductions=tuple(reductions),
         mlp_ratio=shape("backbone.block1.0.mlp.fc1.weight")[0] // channels[0],
         embed_dim=embed_dim,
+        **unseen,
     )
-    return dataclasses.replace(sizes, **(unseen | {"heads": heads}))
 
 
 def _depth(arrays: Mapping[str, np.ndarray], number: int) -> int:
