@@ -141,7 +141,7 @@ def open_work(config: ConfigDict) -> Work:
             f"classes: the student has {card.config.num_classes} classes; {len(classes)} names "
             f"and {len(palette)} palette colours are given"
         )
-    videos = open_videos(config.data, len(classes))
+    videos = open_videos(config.data, len(classes), palette)
     if len(videos) == 0:
         raise UserError("data: no videos")
     folder = Path(config.output) / config.name

@@ -6,8 +6,11 @@ label map is complete or it is an error.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import warnings
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -111,15 +114,26 @@ def open_picture(data: bytes, where: str) -> Image:
 
     kind = format_of(data, where)
     try:
-        picture = Image.open(io.BytesIO(data), formats=[kind])
-        count = getattr(picture, "n_frames", 1)
+        with _warnings_are_errors():
+            picture = Image.open(io.BytesIO(data), formats=[kind])
+            count = getattr(picture, "n_frames", 1)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:
         raise UserError(f"{where}: the image does not decode; copy it again") from error
+    except UserWarning as error:
+        raise UserError(f"{where}: the image is damaged ({error}); copy it again") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{where}: {error}") from error
     if count > 1 and kind in ("TIFF", "WEBP"):
         raise UserError(f"{where}: {count} pictures in one file; expected one per file")
     return picture
+
+
+@contextlib.contextmanager
+def _warnings_are_errors() -> Iterator[None]:
+    """Pillow only warns of some damage."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
 
 
 def read_header(file: Path, where: str = "") -> Header:
@@ -181,8 +195,9 @@ def _orientation(picture: Image, data: bytes, kind: str) -> int:
         return 1
     try:
         picture.info.pop("xmp", None)  # Pillow looks there too; viewers do not
-        found = picture.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError):
+        with _warnings_are_errors():
+            found = picture.getexif().get(_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, UserWarning):
         return 1  # a broken block of EXIF is nothing that a picture needs
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 

@@ -59,16 +59,18 @@ def _decode_jpeg(data: bytes, where: str) -> np.ndarray:
     import simplejpeg
 
     try:
-        return simplejpeg.decode_jpeg(data)
+        kind = simplejpeg.decode_jpeg_header(data)[2]
+        if kind not in ("CMYK", "YCCK"):
+            return simplejpeg.decode_jpeg(data)
+        simplejpeg.decode_jpeg(data, "CMYK")
+        return _decode_by_opencv(data, where)
     except ValueError as error:
         reason = " ".join(str(error).split())
+    if any(words in reason for words in _HARMLESS):
+        return _decode_by_opencv(data, where)
     if "remature end" in reason:
         raise UserError(f"{where}: the image is truncated; copy it again")
-    if "Corrupt" in reason:
-        raise UserError(f"{where}: the image is damaged ({reason}); copy it again")
-    if any(words in reason for words in _HARMLESS):
-        return simplejpeg.decode_jpeg(data, strict=False)
-    return _decode_by_opencv(data, where)  # CMYK, for one
+    raise UserError(f"{where}: the image is damaged ({reason}); copy it again")
 
 
 def _decode_by_opencv(data: bytes, where: str) -> np.ndarray:
