@@ -83,7 +83,8 @@ def place_of(folder: Path) -> Place | None:
     frames = [f for f in inside if f.name.lower() in FRAME_FOLDERS and images(f)]
     others = [f for f in inside if f not in frames and f not in masks and images(f)]
     if not frames or (others and not masks and frames[0].name != "origin"):
-        return _empty_frames(inside, folder)
+        _refuse_empty_frames(inside)
+        return None
     frames_folder = _only(folder, frames)
     assert frames_folder is not None
     empty = [f for f in inside if f.name.lower() in MASK_FOLDERS and not any(f.iterdir())]
@@ -92,7 +93,7 @@ def place_of(folder: Path) -> Place | None:
     return Place(name, frames_folder, _only(folder, masks))
 
 
-def _empty_frames(inside: list[Path], folder: Path) -> None:
+def _refuse_empty_frames(inside: list[Path]) -> None:
     """Refuses a folder that was meant to be a video with masks, but has no frames."""
     for empty in inside:
         if empty.name.lower() == "origin" and not any(_folders(empty)):

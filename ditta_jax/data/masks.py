@@ -202,7 +202,7 @@ def _only_reading(pixels: np.ndarray, where: str, rules: MaskRules) -> np.ndarra
             errors.append(error)
     if not readings:
         raise errors[-1]
-    if len(readings) == 2 and not np.array_equal(*readings):
+    if len(readings) == 2 and not np.array_equal(readings[0], readings[1]):
         raise UserError(
             f"{where}: a grey mask saved as RGB reads as values and as colours of the palette;"
             " say which by data.mask_reading='values' or 'colours'"

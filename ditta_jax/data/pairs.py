@@ -113,15 +113,17 @@ def _keys(names: Names) -> list[Callable[[Path, bool], tuple[int, object]]]:
     def whole(file: Path, is_mask: bool) -> tuple[int, object]:
         return 0, file.stem
 
-    def core(file: Path, is_mask: bool) -> tuple[int, object]:
-        rank, text = _core(file.stem, names.masks if is_mask else names.frames)
-        return rank, _text(text or file.stem)
+    def by(strip_frames: bool, strip_masks: bool, read: Callable[[str], object]):
+        def key_of(file: Path, is_mask: bool) -> tuple[int, object]:
+            if not (strip_masks if is_mask else strip_frames):
+                return 0, read(file.stem)
+            rank, text = _core(file.stem, names.masks if is_mask else names.frames)
+            return rank, read(text or file.stem)
 
-    def numbers(file: Path, is_mask: bool) -> tuple[int, object]:
-        rank, text = core(file, is_mask)
-        return rank, _numbers(str(text))
+        return key_of
 
-    return [whole, core, numbers]
+    strips = [(False, False), (False, True), (True, False), (True, True)]
+    return [whole, *(by(*strip, read) for read in (_text, _numbers) for strip in strips)]
 
 
 def _matched(frames, masks, key_of) -> tuple[dict[Path, Path], list[Path]]:
@@ -161,4 +163,5 @@ def _text(name: str) -> str:
 
 def _numbers(name: str) -> tuple[object, ...]:
     """A name with its digits as numbers."""
-    return tuple(int(p) if p.isdecimal() and p.isascii() else p for p in re.split(r"(\d+)", name))
+    parts = re.split(r"(\d+)", name.lower())
+    return tuple(int(p) if p.isdecimal() and p.isascii() else p for p in parts)

@@ -86,8 +86,8 @@ def _folder_rules(data: Any, num_classes: int, palette: Palette = ()) -> FolderR
         data.convention,
         tuple(data.ignore),
         num_classes,
-        tuple(tuple(colour) for colour in palette),
-        tuple(tuple(colour) for colour in data.ignore_colours),
+        tuple((r, g, b) for r, g, b in palette),
+        tuple((r, g, b) for r, g, b in data.ignore_colours),
         data.mask_reading,
     )
     names = names_with(tuple(data.frame_names), tuple(data.mask_names))
