@@ -76,7 +76,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--config",
         default=EMBEDDED,
         help="'embedded' (a nano SAM 2), a configuration of the sam2 package such as"
-        " sam2.1_hiera_l, a YAML file, or masks:FOLDER (default: embedded)",
+        " sam2.1_hiera_l, a YAML file, masks:FOLDER, or flow (default: embedded)",
     )
     parser.add_argument("--checkpoint", default="", help="the file of its weights")
     parser.add_argument(

@@ -167,7 +167,7 @@ SCHEMA: Schema = {
             "embedded",
             text("a configuration", empty=False),
             "embedded, a SAM 2 configuration (sam2.1_hiera_l, large, …), a .yaml file, "
-            "masks:FOLDER (of another tracker) or ground-truth",
+            "masks:FOLDER (of another tracker), flow (no weights) or ground-truth",
             "SAM 2.0 Hiera-L",
         ),
         "checkpoint": Setting(

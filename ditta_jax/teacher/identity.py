@@ -15,6 +15,8 @@ from ditta_jax.teacher.sam2_names import full_name
 EMBEDDED = "embedded"  # the nano SAM 2 that ships with this package
 # Followed by a folder of another tracker's masks (`imported_masks`); two names for the same.
 IMPORTED = ("masks:", "palette:")
+FLOW = "flow"  # optical flow, without weights
+_FLOW_VERSION = 1  # raised when its masks change
 DTYPES = ("float32", "bfloat16")
 _BY_DIGEST = "sha256:"
 # Raised when the search itself or the post-processing changes, so that old masklets are not used.
@@ -29,7 +31,7 @@ def teacher_identity(
     Args:
       config: `embedded`, a configuration that the `sam2` package holds, by its file
         (`configs/sam2.1/sam2.1_hiera_l.yaml`) or a shorter name (`sam2.1_hiera_l`, `large`), a
-        YAML file of one's own, or `masks:FOLDER`.
+        YAML file of one's own, `masks:FOLDER`, or `flow`.
       checkpoint: the weights' file; `sha256:<hex>` where that file is on another machine.
       dtype: "float32", or "bfloat16" for automatic mixed precision.
       mask_threshold: logit above which a pixel belongs to a mask.
@@ -39,6 +41,8 @@ def teacher_identity(
     """
     if config.startswith(IMPORTED):
         return {"teacher": "palette", "content": _digest_of_folder(imported_folder(config))}
+    if config == FLOW:
+        return {"teacher": FLOW, "version": str(_FLOW_VERSION), "search": str(_SEARCH_VERSION)}
     if dtype not in DTYPES:
         raise UserError(f"teacher.dtype: {dtype!r}, expected one of {', '.join(DTYPES)}")
     # SAM 2's own threshold is not named, so that masklets from before it was a setting stay good.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import Entry, Masklets
-from ditta_jax.teacher.identity import IMPORTED, imported_folder
+from ditta_jax.teacher.identity import FLOW, IMPORTED, imported_folder
 from ditta_jax.teacher.imported_masks import read_imported_masks
 from teacher_bridge.sam2.tracker import FrameMasks, Tracker
 from teacher_bridge.search.tracks import find_masklets
@@ -99,4 +99,8 @@ def make_teacher(
     """Returns the teacher that a configuration names; builds no network yet."""
     if config.startswith(IMPORTED):
         return ImportedMasks(imported_folder(config))
+    if config == FLOW:
+        from teacher_bridge.flow.teacher import FlowTeacher
+
+        return FlowTeacher()
     return Sam2Teacher(config, checkpoint, device, dtype, mask_threshold)

@@ -1,0 +1,1 @@
+"""A teacher without weights: optical flow."""
