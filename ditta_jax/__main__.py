@@ -18,6 +18,7 @@ COMMANDS = (
         "turn an image model into a video model on each video's first frames",
         "adapt --config demo --config.data.max_videos=1",
     ),
+    ("report", "one page to look at, of one run or of several", "report runs/demo"),
     (
         "sweep",
         "adapt under many settings in one program",
