@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ditta_jax.data.faults import fault_of_frame, fault_of_mask, sampled
 from ditta_jax.data.image_files import SUFFIXES, read_header
 from ditta_jax.data.images import decode_frame, shown_as_stored, upright_encoding
 from ditta_jax.data.layouts import Place, images, place_of
@@ -64,7 +65,8 @@ def open_folder(
     if not masks:
         return Video(place.name, sequence.size, sequence, None, warnings)
     size = sequence.size if rules.one_size else None
-    labels = _FolderLabels([masks.get(frame) for frame in frames], size, rules.masks)
+    own = [masks.get(frame) for frame in frames]
+    labels = _FolderLabels(own, size, rules.masks, frames)
     missing = sum(frame not in masks for frame in frames)
     if missing:
         warnings += (
@@ -165,6 +167,11 @@ class _FolderFrames(FrameSequence):
         file = self.path(index)
         return upright_encoding(_read(file), str(file))
 
+    def faults(self) -> list[str]:
+        """See `FrameSequence`; of every file's header and end."""
+        size = self.size if self._one_size else None
+        return [fault for file in self._files if (fault := fault_of_frame(file, size))]
+
     def digest(self) -> str:
         """See `FrameSequence`; of the files as they are."""
         total = hashlib.sha256()
@@ -176,8 +183,14 @@ class _FolderFrames(FrameSequence):
 class _FolderLabels(LabelSequence):
     """Masks in one file each; None where a frame has none."""
 
-    def __init__(self, files: list[Path | None], size: tuple[int, int] | None, rules: MaskRules):
-        self._files, self._size, self._rules = files, size, rules
+    def __init__(
+        self,
+        files: list[Path | None],
+        size: tuple[int, int] | None,
+        rules: MaskRules,
+        frames: list[Path],
+    ):
+        self._files, self._size, self._rules, self._frames = files, size, rules, frames
 
     def __len__(self) -> int:
         return len(self._files)
@@ -187,6 +200,19 @@ class _FolderLabels(LabelSequence):
         if file is None:
             return None
         return read_labels(_read(file), str(file), self._size, rules_of(file, self._rules))
+
+    def faults(self) -> list[str]:
+        """See `LabelSequence`; of every file's header, and the values of some."""
+        pairs = [(m, f) for m, f in zip(self._files, self._frames, strict=True) if m is not None]
+        found = [fault for mask, frame in pairs if (fault := fault_of_mask(mask, frame))]
+        if found:
+            return found
+        for index in sampled([i for i, mask in enumerate(self._files) if mask], self._size):
+            try:
+                self[index]
+            except UserError as error:
+                found.append(str(error))
+        return found
 
     def labelled(self, index: int) -> bool:
         """See `LabelSequence`."""

@@ -37,6 +37,10 @@ class FrameSequence(ABC):
         """JPEG or PNG bytes which decode to this frame."""
         return encode_png(self[index])
 
+    def faults(self) -> list[str]:
+        """What can be known to be wrong before frames are decoded one by one, a line each."""
+        return []
+
     def digest(self) -> str:
         """SHA-256 that is another one if a frame or its name is; nothing is decoded for it."""
         total = hashlib.sha256()
@@ -63,6 +67,10 @@ class LabelSequence(ABC):
     def labelled(self, index: int) -> bool:
         """Whether frame `index` has a label map, without reading it."""
         return True
+
+    def faults(self) -> list[str]:
+        """What can be known to be wrong before label maps are read one by one, a line each."""
+        return []
 
     def digest(self, start: int = 0) -> str:
         """SHA-256 that is another one if a label map from `start` on is."""

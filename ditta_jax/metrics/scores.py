@@ -109,18 +109,25 @@ class VideoScores:
         self._truth_run: _Runs | None = None
         self._predicted_run: _Runs | None = None
         self._pending: list[float | None] = [None] * len(windows)
+        self._gaps = False  # whether a frame had no labels
 
-    def update(self, prediction: UInt8[np.ndarray, "H W"], label: UInt8[np.ndarray, "H W"]) -> None:
+    def update(
+        self, prediction: UInt8[np.ndarray, "H W"], label: UInt8[np.ndarray, "H W"] | None
+    ) -> None:
         """Count the next frame.
 
         Args:
             prediction: class per pixel, 0 to C-1.
             label: ground truth, 255 = ignore. All 255 where a video has none: it then counts for
-                the consistency only.
+                the consistency only. None: this frame is not labelled; the video then has no mVC,
+                which compares the ground truth of consecutive frames.
 
         Raises:
             ValueError: the shapes differ, or a class is not below C.
         """
+        if label is None:
+            self._gaps = True
+            return
         if prediction.shape != label.shape:
             raise ValueError(f"prediction is {prediction.shape}, label is {label.shape}")
         self._scores = self._scores._replace(
@@ -141,7 +148,10 @@ class VideoScores:
 
     def finish(self) -> Scores:
         """The scores of the frames counted so far."""
-        return self._scores
+        if not self._gaps:
+            return self._scores
+        none = no_scores(len(self._confusion), self._scores.windows)
+        return none._replace(confusion=self._confusion)
 
     @property
     def _confusion(self) -> Int[np.ndarray, "C C"]:

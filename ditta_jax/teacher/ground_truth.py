@@ -20,7 +20,7 @@ SMALLEST = 16  # pixels; specks are no objects
 
 
 def ground_truth_masklets(
-    labels: Sequence[UInt8[np.ndarray, "H W"]] | None, request: Request
+    labels: Sequence[UInt8[np.ndarray, "H W"] | None] | None, request: Request
 ) -> Masklets:
     """Regions of the warm-up frames' ground truth as tracked objects without names.
 
@@ -38,7 +38,13 @@ def ground_truth_masklets(
     objects = 0
     for t in range(len(request.frames)):
         current = {}
-        for class_id, region in regions(labels[t]):
+        label = labels[t]
+        if label is None:
+            raise UserError(
+                f"{request.video}: teacher.config {NAME!r} needs labels on every warm-up frame;"
+                f" {request.frames[t]} has none"
+            )
+        for class_id, region in regions(label):
             followed = _most_overlapping(class_id, region, previous)
             if followed is None or followed in current:
                 followed = objects = objects + 1

@@ -96,6 +96,21 @@ def test_a_video_without_truth_counts_for_consistency_only():
     assert scores.result()["mVC2"] == (3 / 4 + 1) / 2
 
 
+def test_a_video_with_gaps_in_its_truth_has_no_consistency():
+    rng = np.random.default_rng(0)
+    predictions = rng.integers(0, 3, (12, 4, 5), dtype=np.uint8)
+    labels = [rng.integers(0, 3, (4, 5), dtype=np.uint8) for _ in range(12)]
+    full = scores_of(predictions, labels, 3, (2,))
+    assert full.window_count[0] > 0
+    sparse = scores_of(predictions, [None if t == 7 else labels[t] for t in range(12)], 3, (2,))
+    assert sparse.window_count[0] == 0 and math.isnan(sparse.result()["mVC2"])
+    labelled = [t for t in range(12) if t != 7]
+    expected = scores_of(predictions[labelled], [labels[t] for t in labelled], 3, ())
+    assert (sparse.confusion == expected.confusion).all()
+    total = (full + sparse).result()
+    assert total["mVC2"] == full.result()["mVC2"]
+
+
 def test_the_caller_may_reuse_its_arrays():
     label = np.zeros((1, 2), np.uint8)
     video, buffer = VideoScores(2, (2,)), np.zeros((1, 2), np.uint8)
