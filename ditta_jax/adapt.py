@@ -13,7 +13,6 @@ Example: python -m ditta_jax.adapt --config configs/demo.py --config.tta.iters=3
 """
 
 import functools
-import os
 import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -40,10 +39,11 @@ def main() -> None:
     """Read the settings and adapt to every video."""
     config, _ = from_command_line("ditta_jax.adapt")
     check_settings(config)
-    keep_compiled_programs()
 
     from ditta_jax.algorithm import precision
+    from ditta_jax.runs import devices
 
+    devices.prepare(compute=config.precision.compute, matmul=config.precision.matmul)
     with precision.policy(**config.precision):
         adapt_videos(config)
 
@@ -59,15 +59,6 @@ def check_settings(config: ConfigDict) -> None:
         raise UserError(f"warmup.percent must be in (0, 100], not {config.warmup.percent}")
     if config.parallel.videos < 1:
         raise UserError(f"parallel.videos must be 1 or more, not {config.parallel.videos}")
-
-
-def keep_compiled_programs() -> None:
-    """Turn on JAX's persistent compilation cache, unless the environment names one."""
-    import jax
-
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ditta_jax" / "jax"
-    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(cache))
 
 
 class Work(NamedTuple):

@@ -18,7 +18,6 @@ from ditta_jax.adapt import (
     Work,
     ask_teacher,
     check_settings,
-    keep_compiled_programs,
     open_work,
     teacher_answer,
 )
@@ -40,10 +39,11 @@ def main() -> None:
     )
     grid = read_grid(options["grid"])
     check_settings(config)
-    keep_compiled_programs()
 
     from ditta_jax.algorithm import precision
+    from ditta_jax.runs import devices
 
+    devices.prepare(compute=config.precision.compute, matmul=config.precision.matmul)
     with precision.policy(**config.precision):
         sweep(config, grid)
 

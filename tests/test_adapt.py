@@ -407,6 +407,5 @@ def test_wrong_values_are_refused_before_any_work(tmp_path, monkeypatch, argumen
     file = tmp_path / "settings.py"
     file.write_text(SETTINGS)
     monkeypatch.setattr(sys, "argv", ["adapt", "--config", str(file), argument])
-    monkeypatch.setattr(adapt, "keep_compiled_programs", lambda: None)
     with pytest.raises(UserError, match=words):
         adapt.main()
