@@ -1,5 +1,6 @@
 """Pictures to look at: the frame, the truth and the methods' predictions side by side."""
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,13 +47,36 @@ def write_overlay(
         classes: names, in label order.
         palette: RGB of each class.
     """
-    panels = {"input": frame} | {t: blend(frame, label, palette) for t, label in labels.items()}
+    encoded = io.BytesIO()
+    side_by_side(frame, labels, classes, palette).save(encoded, "png")
+    write_whole(path, encoded.getvalue())
+
+
+def side_by_side(
+    frame: UInt8[np.ndarray, "H W 3"],
+    labels: Mapping[str, UInt8[np.ndarray, "H W"]],
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+    legend_lines: int | None = None,
+) -> Image.Image:
+    """The picture that `write_overlay` writes.
+
+    Args:
+        frame: as there.
+        labels: as there.
+        classes: as there.
+        palette: as there.
+        legend_lines: the legend's height in lines, whatever classes are present: what does not
+            fit is left out. None: as many as it needs.
+    """
     height, width = frame.shape[:2]
     scale = min(1.0, _PANEL_WIDTH / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    present = sorted({int(c) for label in labels.values() for c in np.unique(label)} - {IGNORE})
+    panels = {"input": frame} | {t: blend(frame, label, palette) for t, label in labels.items()}
+    counted = [np.bincount(label.ravel(), minlength=IGNORE)[:IGNORE] for label in labels.values()]
+    present = np.flatnonzero(sum(counted)).tolist()
     full_width = len(panels) * (size[0] + _MARGIN) + _MARGIN
-    legend = _legend([(classes[c], tuple(palette[c])) for c in present], full_width)
+    legend = _legend([(classes[c], tuple(palette[c])) for c in present], full_width, legend_lines)
     top = _TEXT + 2 * _MARGIN
     picture = Image.new("RGB", (full_width, top + size[1] + legend.height), "white")
     draw, font = ImageDraw.Draw(picture), _font()
@@ -61,13 +85,13 @@ def write_overlay(
         draw.text((x, _MARGIN - 2), title, "black", font)
         picture.paste(Image.fromarray(panel).resize(size, Image.Resampling.BOX), (x, top))
     picture.paste(legend, (0, top + size[1]))
-    encoded = io.BytesIO()
-    picture.save(encoded, "png")
-    write_whole(path, encoded.getvalue())
+    return picture
 
 
-def _legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
-    """Colour squares and class names, as many lines as they need."""
+def _legend(
+    entries: Sequence[tuple[str, tuple[int, ...]]], width: int, lines: int | None = None
+) -> Image.Image:
+    """Colour squares and class names, as many lines as they need or as there are."""
     font, line = _font(), _TEXT + _MARGIN
     places, x, y = [], _MARGIN, _MARGIN
     for name, _ in entries:
@@ -76,7 +100,8 @@ def _legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image
             x, y = _MARGIN, y + line
         places.append((x, y))
         x += needed
-    legend = Image.new("RGB", (width, y + line), "white")
+    height = _MARGIN + line * lines if lines else y + line
+    legend = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(legend)
     for (name, colour), (x, y) in zip(entries, places, strict=True):
         draw.rectangle((x, y, x + _TEXT - 2, y + _TEXT - 2), fill=colour, outline="black")
@@ -84,6 +109,7 @@ def _legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image
     return legend
 
 
+@functools.cache
 def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(size=_TEXT)
 

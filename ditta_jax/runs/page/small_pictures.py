@@ -31,7 +31,7 @@ def map_of(values: UInt8[np.ndarray, "H W"]) -> str:
     picture = Image.fromarray(np.ascontiguousarray(values, np.uint8))
     if (size := size_in_page(values.shape)) != values.shape:  # type: ignore[arg-type]
         picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
-    return _encoded(picture, "png", optimize=True)
+    return _encoded(picture, "png", compress_level=6)
 
 
 def shares(values: Float[np.ndarray, "H W"]) -> str:
