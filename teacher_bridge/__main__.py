@@ -2,6 +2,7 @@
 
 Answers all requests in the folder that this teacher has not answered, and leaves the others
 alone. Run it again after an interruption; run it on another machine on a copy of the folder.
+To look at the masks: `python -m teacher_bridge inspect --help`, `... quality --help`.
 """
 
 from __future__ import annotations
@@ -157,5 +158,14 @@ def _report_text(event: Mapping[str, Any]) -> None:
         )
 
 
+def command() -> int:
+    """Runs `inspect` or `quality` where the first word says so, else the teacher."""
+    if sys.argv[1:2] in (["inspect"], ["quality"]):
+        from teacher_bridge.inspection.__main__ import main as look
+
+        return look()
+    return main()
+
+
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run(command)

@@ -1,0 +1,1 @@
+"""What a teacher answered, to look at and in numbers."""
