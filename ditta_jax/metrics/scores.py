@@ -101,10 +101,24 @@ class VideoScores:
     iff its run of equal values at t is at least n long.
     """
 
-    def __init__(self, num_classes: int, windows: Sequence[int] = WINDOWS) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        windows: Sequence[int] = WINDOWS,
+        table: UInt8[np.ndarray, "P"] | None = None,
+    ) -> None:
+        """Start to score a video.
+
+        Args:
+            num_classes: C of the ground truth.
+            windows: lengths n of mVC_n.
+            table: the ground truth's class of each predicted one, C where it has no counterpart;
+                the scores then have C + 1 classes. None: they are the same.
+        """
         if not all(isinstance(n, int) and n > 0 for n in windows):
             raise ValueError(f"windows must be positive lengths in frames, not {windows!r}")
-        self._scores = no_scores(num_classes, windows)
+        self._table = table
+        self._scores = no_scores(num_classes + (table is not None), windows)
         self._longest = max(windows, default=1)
         self._truth_run: _Runs | None = None
         self._predicted_run: _Runs | None = None
@@ -130,6 +144,8 @@ class VideoScores:
             return
         if prediction.shape != label.shape:
             raise ValueError(f"prediction is {prediction.shape}, label is {label.shape}")
+        if self._table is not None:
+            prediction = self._table[prediction]
         self._scores = self._scores._replace(
             confusion=self._scores.confusion + _confusion(prediction, label, len(self._confusion))
         )

@@ -96,6 +96,19 @@ def test_a_video_without_truth_counts_for_consistency_only():
     assert scores.result()["mVC2"] == (3 / 4 + 1) / 2
 
 
+def test_predictions_of_other_classes_are_scored_by_a_table():
+    """Classes 0, 1 are class 1 of the truth, class 2 is class 0, class 3 has no counterpart."""
+    table = np.array([1, 1, 0, 2], np.uint8)
+    video = VideoScores(2, (2,), table)
+    prediction, truth = np.array([[0, 1, 2, 3]]), np.array([[1, 1, 0, 0]])
+    for frame in (prediction, prediction[:, [1, 0, 2, 3]], prediction):
+        video.update(frame.astype(np.uint8), truth.astype(np.uint8))
+    scores = video.finish().result()
+    # Class 1: both pixels right. Class 0: one of two; what has no counterpart misses it only.
+    assert scores["mIoU"] == pytest.approx((1 + 1 / 2) / 2)
+    assert scores["mVC2"] == 1  # classes 0 and 1 are one
+
+
 def test_a_video_with_gaps_in_its_truth_has_no_consistency():
     rng = np.random.default_rng(0)
     predictions = rng.integers(0, 3, (12, 4, 5), dtype=np.uint8)
