@@ -86,9 +86,9 @@ SCHEMA: Schema = {
     "data": {
         "kind": Setting(
             "tfds",
-            one_of("tfds", "folder", "file"),
-            "tfds, folder (of frames with or without masks, of such folders, or of video files) or "
-            "file (a video)",
+            one_of("tfds", "folder", "file", "vspw", "cityscapes"),
+            "tfds, folder (of frames with or without masks, of such folders, or of video files), "
+            "file (a video), vspw or cityscapes (path is the data set's root)",
         ),
         "builder": Setting(
             "procedural_drive", text("a name", empty=False), "TFDS data set, where kind is tfds"
@@ -103,6 +103,12 @@ SCHEMA: Schema = {
             one_of("plain", "vspw", "cityscapes"),
             "of mask values; vspw: 0 and 255 are ignored, the others shifted by one; cityscapes: "
             "ids become the 19 train ids",
+        ),
+        "class_map": Setting(
+            "",
+            _FOLDER,
+            "scores the student's predictions as the data's classes: vspw_to_cityscapes, "
+            "ade20k_to_vspw, cityscapes_to_camvid or a .csv file; empty: they are the same",
         ),
         "ignore": Setting(
             (255,),

@@ -59,21 +59,42 @@ def open_folder(
             raise UserError(f"{folder}: no images here; expected {', '.join(SUFFIXES)} files")
         place = found
     frames, masks = _frames_and_masks(place, rules.names)
-    frames, warnings = _whole_frames(frames, rules.damaged)
-    frames = frames[: rules.max_frames or None]
+    return open_clip(Clip(place.name, tuple(frames), masks), rules)
+
+
+class Clip(NamedTuple):
+    """A video's files.
+
+    Attributes:
+      name: of the video.
+      frames: in order.
+      masks: of the frames that have one.
+      warnings: see `Video`.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    masks: dict[Path, Path]
+    warnings: tuple[str, ...] = ()
+
+
+def open_clip(clip: Clip, rules: FolderRules) -> Video:
+    """Opens the files of a clip as a video."""
+    frames, warnings = _whole_frames(clip.frames, rules.damaged)
+    frames, warnings = frames[: rules.max_frames or None], clip.warnings + warnings
     sequence = _FolderFrames(frames, rules.one_size)
-    if not masks:
-        return Video(place.name, sequence.size, sequence, None, warnings)
+    if not clip.masks:
+        return Video(clip.name, sequence.size, sequence, None, warnings)
     size = sequence.size if rules.one_size else None
-    own = [masks.get(frame) for frame in frames]
+    own = [clip.masks.get(frame) for frame in frames]
     labels = _FolderLabels(own, size, rules.masks, frames)
-    missing = sum(frame not in masks for frame in frames)
+    missing = own.count(None)
     if missing:
         warnings += (
-            f"{place.name}: {missing} of {len(frames)} frames have no mask: scored on the others,"
+            f"{clip.name}: {missing} of {len(frames)} frames have no mask: scored on the others,"
             " mVC left out",
         )
-    return Video(place.name, sequence.size, sequence, labels, warnings)
+    return Video(clip.name, sequence.size, sequence, labels, warnings)
 
 
 def _frames_and_masks(place: Place, names: Names) -> tuple[list[Path], dict[Path, Path]]:
@@ -101,10 +122,10 @@ def _check_doubles(files: Sequence[Path]) -> None:
         seen[file.stem] = file
 
 
-def _whole_frames(files: list[Path], damaged: str) -> tuple[list[Path], tuple[str, ...]]:
+def _whole_frames(files: Sequence[Path], damaged: str) -> tuple[list[Path], tuple[str, ...]]:
     """The frames that are to be used, and what is to be said of the others."""
     if damaged != "keep":
-        return files, ()
+        return list(files), ()
     whole, faults = [], []
     for file in files:
         try:
@@ -115,7 +136,7 @@ def _whole_frames(files: list[Path], damaged: str) -> tuple[list[Path], tuple[st
     if not whole:
         raise UserError(faults[0])
     if not faults:
-        return files, ()
+        return whole, ()
     return whole, (
         f"{len(whole)} of {len(files)} frames are good, the others are left out: {faults[0]}",
     )

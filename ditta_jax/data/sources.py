@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ditta_jax.data.folder import FolderRules, open_folder
+from ditta_jax.data import cityscapes, vspw
+from ditta_jax.data.folder import FolderRules, open_clip, open_folder
 from ditta_jax.data.images import decode_frame
 from ditta_jax.data.layouts import VIDEO_SUFFIXES, Place, find_videos
 from ditta_jax.data.masks import MaskRules, check_rules, decode_mask
@@ -19,6 +21,8 @@ from ditta_jax.data.video_file import open_video_file
 from ditta_jax.data.video_list import read_list, select
 from ditta_jax.data.where import check_kind, existing_file, existing_folder
 from ditta_jax.errors import UserError
+
+DATA_SETS = ("vspw", "cityscapes")  # kinds whose `data.path` is a data set's root
 
 Palette = Sequence[tuple[int, int, int]]
 
@@ -66,6 +70,8 @@ def open_videos(data: Any, num_classes: int = 0, palette: Palette = ()) -> Video
     elif data.kind == "file":
         path = existing_file(data.path)
         videos = _videos_at([Place(path.stem, path)], data, FolderRules())
+    elif data.kind in DATA_SETS:
+        videos = _videos_of_data_set(data, num_classes, palette)
     else:
         rules = _folder_rules(data, num_classes, palette)
         videos = _videos_at(find_videos(existing_folder(data.path, data.kind)), data, rules)
@@ -76,6 +82,27 @@ def open_videos(data: Any, num_classes: int = 0, palette: Palette = ()) -> Video
         wanted = wanted[: data.max_videos]
     numbers = {name: number for number, name in enumerate(videos.names)}
     return Videos(wanted, lambda index: videos[numbers[wanted[index]]])
+
+
+def _videos_of_data_set(data: Any, num_classes: int, palette: Palette) -> Videos:
+    """Videos of a data set that lies as it is published."""
+    root = existing_folder(data.path, data.kind)
+    rules = _folder_rules(data, num_classes, palette)
+    if data.kind == "vspw":
+        root = vspw.root_of(root)
+        rules = rules._replace(masks=rules.masks._replace(convention="vspw"))
+        names = _names_of_vspw(root, data)
+        return Videos(names, lambda i: open_clip(vspw.clip_of(root, names[i]), rules))
+    rules = rules._replace(masks=rules.masks._replace(convention="cityscapes"))
+    clips = cityscapes.clips_of(root, data.split)
+    return Videos([clip.name for clip in clips], lambda i: open_clip(clips[i], rules))
+
+
+def _names_of_vspw(root: Path, data: Any) -> list[str]:
+    """The videos of a split; with `data.list`, all that are there, to choose from."""
+    if data.list:
+        return sorted(folder.name for folder in (root / "data").iterdir() if folder.is_dir())
+    return vspw.video_names(root, data.split)
 
 
 def _folder_rules(data: Any, num_classes: int, palette: Palette = ()) -> FolderRules:
@@ -226,12 +253,15 @@ def stills(
     """
     if data.kind == "tfds":
         return _tfds_stills(open_builder(data.builder, data.data_dir), split)
+    if data.kind in DATA_SETS:
+        return _labelled(list(_videos_of_data_set(_of_split(data, split), num_classes, palette)))
     if data.kind != "folder":
         raise UserError(
-            f"data.kind: pictures to train on come from tfds or folder, not {data.kind!r}"
+            "data.kind: pictures to train on come from tfds, folder, vspw or cityscapes, not"
+            f" {data.kind!r}"
         )
     rules = _folder_rules(data, num_classes, palette)._replace(one_size=False, max_frames=0)
-    pairs = []
+    videos = []
     for path in [path for path in paths if path] or [data.path]:
         for place in find_videos(existing_folder(path, data.kind)):
             if place.frames.suffix.lower() in VIDEO_SUFFIXES and not place.frames.is_dir():
@@ -241,7 +271,25 @@ def stills(
                 raise UserError(
                     f"{place.frames}: no labels here; expected origin/ and mask/ folders"
                 )
-            pairs += [(video, i) for i in range(len(video.frames)) if video.labels.labelled(i)]
+            videos.append(video)
+    return _labelled(videos)
+
+
+def _of_split(data: Any, split: str) -> Any:
+    changed = data.copy_and_resolve_references()
+    changed.split = split
+    return changed
+
+
+def _labelled(videos: Sequence[Video]) -> Stills:
+    """The labelled frames of videos."""
+    pairs = [
+        (video, index)
+        for video in videos
+        if video.labels is not None
+        for index in range(len(video.frames))
+        if video.labels.labelled(index)
+    ]
     return Stills(len(pairs), lambda i: _pair(*pairs[i]))
 
 
