@@ -1,6 +1,7 @@
 # make demo   adapts the shipped student to short videos on the CPU and prints the scores
 # make test   runs the tests
 # make lint   runs ruff and mypy
+# make docs   makes the pages of docs/ a site, in site/
 #
 # Each target makes its own environment in .venv (Python 3.11 or newer) and remakes it when
 # pyproject.toml or constraints.txt change. Override with: make demo PYTHON=python3.12
@@ -18,7 +19,7 @@ TEST_ARGS ?=
 COMPILERS ?= libtpu jax-cuda12-plugin jax-cuda12-pjrt nvidia-cuda-nvcc-cu12
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -34,8 +35,11 @@ lint: $(VENV)/.stamp-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.stamp-dev
+	$(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
