@@ -31,6 +31,7 @@ COMMANDS = (
     ),
     ("pretrain", "train a student on labelled pictures", "pretrain --config pretrain_demo"),
     ("benchmark", "time this program beside PyTorch", "benchmark --rivals jax"),
+    ("check", "whether this device computes what it should, and how fast", "check"),
     ("env", "versions and devices, for reports of faults", "env"),
 )
 

@@ -299,6 +299,10 @@ SCHEMA: Schema = {
     },
     "report": {
         "overlays": Setting(4, between(0, 10**6), "frames shown side by side, of each video"),
+        "page": Setting(
+            60, between(0, 10**6), "frames of each video in report.html, at most; 0: no page"
+        ),
+        "video": Setting(True, _FLAG, "write overlay.mp4 of each video"),
         "predictions": Setting(True, _FLAG, "write every predicted label map"),
         "tensorboard": Setting(False, _FLAG, "write losses for TensorBoard"),
     },
