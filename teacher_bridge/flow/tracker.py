@@ -20,9 +20,13 @@ from teacher_bridge.sam2.tracker import FrameMasks
 # |w + w'|^2 < 0.01 (|w|^2 + |w'|^2) + 0.5, with w there and w' back, in pixels.
 _RELATIVE, _ABSOLUTE = 0.01, 0.5
 # A click's region: as far as the colour, smoothed, stays this close to its neighbour's (Lab).
-_COLOUR_STEP = 3
-_SMOOTHING = (10, 20)  # radius in pixels, and in colour, of the mean shift
-_LARGEST = 0.5  # of the frame: more than that has leaked
+# Chosen on six frames of a CamVid clip, clicks at the true classes' middles: with 1 (2, 3) and
+# regions of at most a quarter of the frame, 95 % (81 %, 92 %) of the pixels in masks have their
+# object's most frequent class.
+_COLOUR_STEP = 1
+_LOOKED_AT = 320  # pixels: the longer side of the picture that the region is found in
+_SMOOTHING = (6, 20)  # radius in pixels, and in colour, of the mean shift there
+_LARGEST = 0.25  # of the frame: more than that has leaked
 _SMALLEST = 16  # pixels: less is noise
 
 Image = UInt8[np.ndarray, "H W 3"]
@@ -67,12 +71,17 @@ class FlowTracker:
 
 def region_at(frame: Image, y: int, x: int) -> Mask:
     """Returns the region of like colour around a pixel; a disc where that would leak."""
-    smooth = cv2.pyrMeanShiftFiltering(np.ascontiguousarray(frame), *_SMOOTHING)
-    lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB)
-    filled = np.zeros((frame.shape[0] + 2, frame.shape[1] + 2), np.uint8)
-    step = (_COLOUR_STEP,) * 3
-    cv2.floodFill(lab, filled, (x, y), 0, step, step, 4 | cv2.FLOODFILL_MASK_ONLY | (1 << 8))
-    region = filled[1:-1, 1:-1].astype(bool)
+    height, width = frame.shape[:2]
+    scale = min(1.0, _LOOKED_AT / max(height, width))
+    small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(cv2.pyrMeanShiftFiltering(small, *_SMOOTHING), cv2.COLOR_RGB2LAB)
+    filled = np.zeros((small.shape[0] + 2, small.shape[1] + 2), np.uint8)
+    step, how = (_COLOUR_STEP,) * 3, 4 | cv2.FLOODFILL_MASK_ONLY | (1 << 8)
+    seed = min(int(x * scale), small.shape[1] - 1), min(int(y * scale), small.shape[0] - 1)
+    cv2.floodFill(lab, filled, seed, 0, step, step, how)
+    inner = np.ascontiguousarray(filled[1:-1, 1:-1])
+    region = cv2.resize(inner, (width, height), interpolation=cv2.INTER_NEAREST).astype(bool)
+    region[y, x] = True
     if not _SMALLEST <= region.sum() <= _LARGEST * region.size:
         rows, columns = np.ogrid[: region.shape[0], : region.shape[1]]
         radius = max(3, min(region.shape) // 16)
