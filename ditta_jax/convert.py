@@ -3,26 +3,27 @@
 In, to a checkpoint of this package (`student.checkpoint` of a configuration):
     python -m ditta_jax.convert segformer_b5.pth checkpoints/b5        # DiTTA, CFFM, mmsegmentation
     python -m ditta_jax.convert segformer-b0-folder checkpoints/b0     # Hugging Face SegFormer
-Out, to the released layout:
+Out, of a checkpoint:
     python -m ditta_jax.convert checkpoints/adapted adapted.pth --to released
+    python -m ditta_jax.convert checkpoints/adapted adapted-folder --to huggingface
 
-`.pth` files are read and written in a process that has torch; `.safetensors` and `.npz` need none.
+Files of torch are read and written where torch is installed; `.safetensors` and `.npz` need none.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ditta_jax.errors import UserError, run
+from ditta_jax.runs.class_names import distinct_names, read_class_names
 from ditta_jax.runs.palette import distinct_colors
-from ditta_jax.students import checkpoint
-from ditta_jax.students.checkpoint import StudentCard
-from ditta_jax.students.layouts import (
-    huggingface_layout,
-    released_layout,
-    weight_files,
-    weight_layout,
-)
+from ditta_jax.students import checkpoint, destination
+from ditta_jax.students.card import StudentCard
+from ditta_jax.students.layouts import foreign, huggingface_folder, weight_files, weight_layout
+from ditta_jax.students.layouts.huggingface_layout import HUGGINGFACE, LAYER_NORM_EPS
+from ditta_jax.students.layouts.released_layout import RELEASED
+from ditta_jax.students.segformer.config import SegFormerConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,27 +33,59 @@ def main(arguments: Sequence[str] | None = None) -> None:
         UserError: a file is missing or broken, or keys do not fit; all of them are named.
     """
     options = _parser().parse_args(arguments)
-    if options.to == "released":
-        _convert_out(options)
-    else:
-        _convert_in(options)
+    directions: dict[str, Callable] = {
+        "checkpoint": _convert_in,
+        "released": _to_released,
+        "huggingface": _to_huggingface,
+    }
+    directions[options.to](options)
 
 
 def _convert_in(options: argparse.Namespace) -> None:
     checkpoint.refuse_destination(options.destination, [options.source])
-    read = read_huggingface if _layout(options) == "huggingface" else read_released
-    loaded, card = read(options.source, options.seed, options.ignore, options.heads)
-    classes = _classes(options.classes, card)
-    checkpoint.save(options.destination, loaded.student, card._replace(classes=classes))
-    _say(options, loaded, card)
+    found = foreign.read(
+        options.source, options.layout, options.seed, options.ignore, options.heads, options.part
+    )
+    card = card_of(found, options.source, read_class_names(options.classes, "--classes"))
+    checkpoint.save(options.destination, found.loaded.student, card)
+    _say(options, found, card)
 
 
-def _convert_out(options: argparse.Namespace) -> None:
+def _to_released(options: argparse.Namespace) -> None:
     _refuse_file(options.destination)
     student, card = checkpoint.load(options.source)
-    arrays = weight_layout.dump(released_layout.RELEASED, student)
+    _sizes(options, card)
+    arrays = weight_layout.dump(RELEASED, student)
     weight_files.write(options.destination, arrays, card)
     print(f"{options.destination}: {len(arrays)} arrays in the released layout")
+
+
+def _to_huggingface(options: argparse.Namespace) -> None:
+    place = options.destination
+    names = {huggingface_folder.CONFIG, huggingface_folder.PREPROCESSOR, huggingface_folder.WEIGHTS}
+    earlier = names if _is_ours(place / huggingface_folder.WEIGHTS) else set()
+    destination.refuse_foreign(place, earlier, [options.source])
+    student, card = checkpoint.load(options.source)
+    eps = _sizes(options, card).block_norm_eps
+    arrays = weight_layout.dump(HUGGINGFACE, student)
+    with destination.replacing(place) as fresh:
+        huggingface_folder.write(fresh, arrays, card)
+    print(f"{place}: {len(arrays)} arrays as a Hugging Face SegFormer")
+    if eps != LAYER_NORM_EPS:
+        print(
+            f"  transformers computes every LayerNorm with eps {LAYER_NORM_EPS:g}, this student "
+            f"with {eps:g} in its blocks: results differ a little there"
+        )
+
+
+def _sizes(options: argparse.Namespace, card: StudentCard) -> SegFormerConfig:
+    """The sizes of a SegFormer, whose weights other layouts have keys for."""
+    if type(card.config) is not SegFormerConfig:
+        raise UserError(
+            f"{options.source}: --to {options.to} is for SegFormers; this student has another "
+            "decoder, which that layout has no keys for"
+        )
+    return card.config
 
 
 def _refuse_file(path: Path) -> None:
@@ -72,92 +105,63 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def read_released(
-    source: Path, seed: int = 0, ignore: Sequence[str] = (), heads: tuple[int, ...] | None = None
-) -> tuple[weight_layout.Loaded, StudentCard]:
-    """A student from a file in the released layout.
+def card_of(found: foreign.Foreign, source: Path, names: Sequence[str] = ()) -> StudentCard:
+    """The card of a student that came in.
 
     Args:
-        source: `.pth`, `.pt`, `.safetensors` or `.npz`.
-        seed: of fresh weights for absent parts.
-        ignore: regular expressions of keys to leave out.
-        heads: attention heads per level where they are not 1, 2, 5, 8.
+        found: the student.
+        source: where it came from.
+        names: of the classes, in the place of its own.
 
     Raises:
-        UserError: the file cannot be read or does not fit.
+        UserError: another number of names than classes.
     """
-    file = weight_files.read(source)
-    config = released_layout.student_config(file.arrays, str(source), heads, file.student)
-    loaded = weight_layout.load(
-        released_layout.RELEASED, config, file.arrays, str(source), seed, ignore
-    )
-    return loaded, _card(config, file.classes, file.palette, source)
-
-
-def read_huggingface(
-    source: Path, seed: int = 0, ignore: Sequence[str] = (), heads: tuple[int, ...] | None = None
-) -> tuple[weight_layout.Loaded, StudentCard]:
-    """A student from a Hugging Face SegFormer folder; arguments as `read_released`.
-
-    Raises:
-        UserError: a file is missing or does not fit; `heads` is given, which `config.json` says.
-    """
-    if heads:
-        raise UserError(f"--heads is for the released layout; {source}/config.json says it")
-    config, classes = huggingface_layout.read_config(source)
-    file = weight_files.read(huggingface_layout.weight_file(source))
-    loaded = weight_layout.load(
-        huggingface_layout.HUGGINGFACE, config, file.arrays, str(source), seed, ignore
-    )
-    return loaded, _card(config, classes, (), source)
-
-
-def _layout(options: argparse.Namespace) -> str:
-    if options.layout != "auto":
-        return options.layout
-    if not options.source.exists():
-        raise UserError(f"{options.source}: no such file or folder")
-    return "huggingface" if options.source.is_dir() else "released"
-
-
-def _card(config, classes, palette, source: Path) -> StudentCard:
-    """Names and colours, made up where the source has none of the right number."""
+    config = found.loaded.student.config
     count = config.num_classes
-    names = tuple(classes) if len(classes) == count else tuple(f"class {i}" for i in range(count))
-    colors = tuple(palette) if len(palette) == count else distinct_colors(count)
-    return StudentCard(config, names, colors, {"converted_from": source.name})
+    if names and len(names) != count:
+        raise UserError(f"--classes names {len(names)} classes, the weights have {count}")
+    own = found.classes if len(found.classes) == count else [f"class {i}" for i in range(count)]
+    palette = found.palette if len(found.palette) == count else distinct_colors(count)
+    return StudentCard(
+        config, tuple(names) or distinct_names(own), palette, {"converted_from": source.name}
+    )
 
 
-def _classes(option: str, card: StudentCard) -> tuple[str, ...]:
-    """Names of `--classes`: comma-separated, or a text file with one name a line."""
-    if not option:
-        return card.classes
-    path = Path(option)
-    words = path.read_text().splitlines() if path.is_file() else option.split(",")
-    names = tuple(word.strip() for word in words if word.strip())
-    if len(names) != card.config.num_classes:
-        raise UserError(
-            f"--classes names {len(names)} classes, the weights have {card.config.num_classes}"
-        )
-    return names
-
-
-def _say(options: argparse.Namespace, loaded: weight_layout.Loaded, card: StudentCard) -> None:
-    c = card.config
+def _say(options: argparse.Namespace, found: foreign.Foreign, card: StudentCard) -> None:
+    loaded = found.loaded
+    c = loaded.student.config
+    assert isinstance(c, SegFormerConfig)  # all foreign layouts are of its kind
     print(
         f"{options.destination}: student with channels {c.channels}, depths {c.depths}, "
-        f"heads {c.heads}, {c.num_classes} classes, embedding {c.embed_dim}"
+        f"heads {c.heads}, {c.num_classes} classes, embedding {c.embed_dim}, from the "
+        f"{found.layout} layout"
     )
+    if not options.classes and len(found.classes) != c.num_classes:
+        print("  the source names no classes; name them with --classes a,b,c or --classes FILE")
     for group in loaded.fresh:
         print(
             f"  {group}: not in the source; fresh weights as torch draws them, seed {options.seed}"
         )
-    for key, reason in loaded.unused.items():
+    for key, reason in _grouped(loaded.unused).items():
         print(f"  not used: {key} ({reason})")
 
 
+def _grouped(unused: dict[str, str], most: int = 3) -> dict[str, str]:
+    """Keys that were left out; where many begin alike, only how many."""
+    count = Counter((key.partition(".")[0], reason) for key, reason in unused.items())
+    shown = {}
+    for key, reason in unused.items():
+        first = key.partition(".")[0]
+        many = count[first, reason] > most
+        shown[f"{first}.… ({count[first, reason]} keys)" if many else key] = reason
+    return shown
+
+
 def _heads(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in text.split(","))
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 1,2,5,8") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -166,13 +170,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("source", type=Path, help="weight file, Hugging Face folder or checkpoint")
     parser.add_argument("destination", type=Path, help="checkpoint folder, or file with --to")
-    parser.add_argument("--to", choices=["checkpoint", "released"], default="checkpoint")
-    parser.add_argument("--layout", choices=["auto", "released", "huggingface"], default="auto")
+    parser.add_argument(
+        "--to", choices=["checkpoint", "released", "huggingface"], default="checkpoint"
+    )
+    parser.add_argument("--layout", choices=["auto", *foreign.LAYOUTS], default="auto")
     parser.add_argument("--seed", type=int, default=0, help="of fresh weights for absent parts")
     parser.add_argument("--classes", default="", help="names a,b,c or a file with one a line")
     parser.add_argument("--heads", type=_heads, help="attention heads a,b,c,d; default 1,2,5,8")
     parser.add_argument(
         "--ignore", action="append", default=[], help="regular expression of keys to leave out"
+    )
+    parser.add_argument(
+        "--part", default="", help="which of a file's sets of weights, e.g. state_dict_ema"
     )
     return parser
 

@@ -12,6 +12,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
 from ditta_jax.students.layouts import (
+    foreign,
     huggingface_layout,
     released_layout,
     weight_files,
@@ -148,7 +149,7 @@ def test_other_float_types_become_float32(arrays, tmp_path, dtype):
     save_file(state, tmp_path / "w.safetensors")
     torch.save(state, tmp_path / "w.pth")
     for name in ("w.safetensors", "w.pth"):
-        loaded, _ = convert.read_released(tmp_path / name, heads=CONFIG.heads)
+        loaded = foreign.read(tmp_path / name, heads=CONFIG.heads).loaded
         written = weight_layout.dump(released_layout.RELEASED, loaded.student)
         for key, value in state.items():
             assert written[key].dtype == np.float32
@@ -253,7 +254,7 @@ def test_files_that_are_something_else(tmp_path):
     (tmp_path / "weights.txt").write_text("no weights")
     for name, message in {
         "list.pth": "expected a state dict, not list",
-        "numbers.pth": "not tensors: a",
+        "numbers.pth": "not tensors: state_dict.a",
         "code.pth": "weights_only=True",
         "weights.txt": "expected a file ending in",
         "nowhere.pth": "no such file",
@@ -326,7 +327,7 @@ def test_weights_saved_by_torch(folder, tmp_path):
     older.mkdir()
     shutil.copy(folder / "config.json", older)
     torch.save(load_file(folder / "model.safetensors"), older / "pytorch_model.bin")
-    first, second = (convert.read_huggingface(f)[0].student for f in (folder, older))
+    first, second = (foreign.read(f).loaded.student for f in (folder, older))
     assert_same_student(first, second)
 
 
@@ -363,5 +364,5 @@ def test_missing_and_broken_files_are_named(folder, tmp_path):
     shutil.copy(folder / "config.json", empty)
     with pytest.raises(UserError, match="neither model.safetensors nor pytorch_model.bin"):
         convert.main([str(empty), str(tmp_path / "student")])
-    with pytest.raises(UserError, match=r"--heads is for the released layout"):
+    with pytest.raises(UserError, match=r"--heads is for other layouts"):
         convert.main([str(folder), str(tmp_path / "student"), *FLAGS])

@@ -41,7 +41,7 @@ EVERYTHING = set(MAY_IMPORT)
 API = {"__init__"}
 
 # Families of students, and what turns other programs' weights into them: known to `students` only.
-FAMILY = ("students.segformer", "students.layouts")
+FAMILY = ("students.segformer", "students.openmmlab", "students.layouts")
 
 # Arrows that still run the wrong way; a mended one must leave this list, and none may join it.
 MENDING = {("sweep", "adapt")}

@@ -9,6 +9,8 @@ from flax import nnx
 
 from ditta_jax.errors import UserError
 from ditta_jax.students.initialisation import as_torch
+from ditta_jax.students.openmmlab.config import OpenMMLabConfig
+from ditta_jax.students.openmmlab.decoder import LevelNormDecoder
 from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.segformer.decoder import Decoder
@@ -32,7 +34,10 @@ class Family(NamedTuple):
     fresh_encoder: Callable[..., np.ndarray] = as_torch
 
 
-FAMILIES = {"segformer": Family(SegFormerConfig, MixTransformer, Decoder, as_the_authors)}
+FAMILIES = {
+    "segformer": Family(SegFormerConfig, MixTransformer, Decoder, as_the_authors),
+    "openmmlab": Family(OpenMMLabConfig, MixTransformer, LevelNormDecoder, as_the_authors),
+}
 # Checkpoints from before there were families do not name theirs.
 FIRST = "segformer"
 

@@ -10,12 +10,11 @@ import numpy as np
 import optax
 from flax import nnx
 
-from ditta_jax import convert
 from ditta_jax.algorithm import adaptation, contrast, inference, losses, precision
 from ditta_jax.algorithm.adaptation import AdaptationSettings
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.students import resize, resize_matrices
-from ditta_jax.students.layouts import weight_layout
+from ditta_jax.students.layouts import foreign, weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.parts import Adaptable, join_student, split_student
 from ditta_jax.students.segformer.config import SegFormerConfig
@@ -179,7 +178,7 @@ def converted_folder(
         dtype: "float32" or "float64".
     """
     with arithmetic(dtype):
-        student = convert.read_huggingface(folder)[0].student
+        student = foreign.read(folder).loaded.student
         nnx.update(student, precision.cast(nnx.state(student), dtype))
         network, graph, encoder = split_student(student)
         levels = inference.encode(graph, encoder, network, jnp.asarray(images, dtype))

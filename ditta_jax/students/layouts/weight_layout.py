@@ -6,7 +6,8 @@ A layout is a list of `Layer` rows: name there, name here, kind. `expand` turns 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,19 +54,29 @@ class Layout(NamedTuple):
 
     Attributes:
         name: for messages.
+        encoder: prefix of the encoder's keys, and the key by whose end an encoder is recognised.
+        decoder: likewise; both ends are without the prefix.
         level: rows repeated for each level.
         block: rows repeated for each block.
         reduced_block: rows of blocks whose keys come from a reduced map.
         head: rows that occur once.
         unused: (regular expression of keys, why they are not needed).
+        config: type of the students' sizes.
+        fixed: sizes that no shape shows and all models of the layout share.
+        prepare: makes arrays of a kind that the rows cannot say into ones that they can.
     """
 
     name: str
+    encoder: tuple[str, str]
+    decoder: tuple[str, str]
     level: Sequence[Layer]
     block: Sequence[Layer]
     reduced_block: Sequence[Layer]
     head: Sequence[Layer]
     unused: Sequence[tuple[str, str]]
+    config: type = SegFormerConfig
+    fixed: Mapping[str, Any] = MappingProxyType({})
+    prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict
 
 
 class Weight(NamedTuple):
@@ -91,7 +102,7 @@ class Loaded(NamedTuple):
     fresh: list[str]
 
 
-def expand(layout: Layout, config: SegFormerConfig) -> list[Weight]:
+def expand(layout: Layout, config: Any) -> list[Weight]:
     """Every array of a student of this `config`, in the layout's order."""
     weights: list[Weight] = []
 
@@ -231,7 +242,8 @@ def _raise(problems: Mapping[str, list[str]], what: str, most: int = 40) -> None
             rest = f" and {len(found) - most} more" if len(found) > most else ""
             words.append(f"{len(found)} {kind}: {', '.join(found[:most])}{rest}")
     if words:
-        raise UserError(f"{what}: {'; '.join(words)}")
+        hint = "; --ignore PATTERN leaves out left-over keys" if problems["left over"] else ""
+        raise UserError(f"{what}: {'; '.join(words)}{hint}")
 
 
 def _swap(form: str, array: np.ndarray) -> np.ndarray:

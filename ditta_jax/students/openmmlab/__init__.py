@@ -1,0 +1,1 @@
+"""OpenMMLab's SegFormer as a student: the same encoder, another decoder."""
