@@ -344,6 +344,7 @@ OUT_OF_RANGE = {
     "parallel.videos": COUNT,
     "metrics.windows": ((), (0,), (1,), (-8,), (8, 8), (10**9,)),
     "report.overlays": (-1, 10**9),
+    "report.page": (-1, 10**9),
     "train.family": ("",),
     "train.channels": LEVELS,
     "train.depths": LEVELS,
