@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ditta_jax.data.prefetch import ahead
-from ditta_jax.data.preprocess import normalise
+from ditta_jax.data.preprocess import IMAGENET, Normalisation, normalise
 from ditta_jax.labels import IGNORE
 
 SCALES = (0.5, 2.0)
@@ -123,7 +123,12 @@ def augment(
 
 
 def batch(
-    source: Sequence[Pair], crop: tuple[int, int], batch_size: int, seed: int, step: int
+    source: Sequence[Pair],
+    crop: tuple[int, int],
+    batch_size: int,
+    seed: int,
+    step: int,
+    normalisation: Normalisation = IMAGENET,
 ) -> Pair:
     """The batch of one step, a function of its arguments.
 
@@ -139,7 +144,7 @@ def batch(
         order = np.random.default_rng([seed, 1, epoch]).permutation(len(source))
         generator = np.random.default_rng([seed, 2, step, slot])
         image, labels[slot] = augment(generator, *source[int(order[place])], crop)
-        images[slot] = normalise(image)
+        images[slot] = normalise(image, normalisation)
     return images, labels
 
 
@@ -150,6 +155,7 @@ def batches(
     seed: int,
     start_step: int = 0,
     depth: int = 4,
+    normalisation: Normalisation = IMAGENET,
 ) -> Iterator[Pair]:
     """Batches without end, made in a background thread.
 
@@ -163,6 +169,7 @@ def batches(
       seed: of the order and of the augmentation, ≥ 0.
       start_step: number of the first batch.
       depth: batches kept ready.
+      normalisation: of the student.
 
     Yields:
       (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]), 255 = ignore.
@@ -176,7 +183,7 @@ def batches(
     def make() -> Iterator[Pair]:
         step = start_step
         while True:
-            yield batch(source, crop, batch_size, seed, step)
+            yield batch(source, crop, batch_size, seed, step, normalisation)
             step += 1
 
     return ahead(make, depth)

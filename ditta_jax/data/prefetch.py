@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ditta_jax.data.preprocess import to_input
+from ditta_jax.data.preprocess import IMAGENET, Normalisation, to_input
 from ditta_jax.data.video import FrameSequence
 
 _T = TypeVar("_T")
@@ -72,6 +72,7 @@ def inputs(
     start: int = 0,
     stop: int | None = None,
     depth: int = 4,
+    normalisation: Normalisation = IMAGENET,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Frames of a video with the network's inputs, made ahead.
 
@@ -82,6 +83,7 @@ def inputs(
       start: first frame.
       stop: the frame to stop before; None: the end.
       depth: frames kept ready; together with two in work they bound the memory.
+      normalisation: of the student.
 
     Yields:
       (index, UInt8["H W 3"], Float32["Hi Wi 3"]).
@@ -90,6 +92,6 @@ def inputs(
     def make() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         for index in range(start, len(frames) if stop is None else stop):
             frame = frames[index]
-            yield index, frame, to_input(frame, scale, divisor)
+            yield index, frame, to_input(frame, scale, divisor, normalisation)
 
     return ahead(make, depth)

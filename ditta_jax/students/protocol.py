@@ -14,7 +14,7 @@ A family of students brings a configuration, an encoder and a decoder (`families
 fusion is the same for all.
 """
 
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
@@ -36,6 +36,8 @@ CLASSES = Range(
 
 class StudentConfig(Protocol):
     """What every family's frozen dataclass of sizes has, beside what is its own."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def num_classes(self) -> int:
