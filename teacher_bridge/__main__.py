@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _prepare_environment(options.threads)
     signal.signal(signal.SIGTERM, _interrupt)
     report = _report_json if options.json else _report_text
-    masks = (options.dtype, options.mask_threshold)
+    masks = (options.dtype, options.mask_threshold, options.target)
     identity = teacher_identity(options.config, options.checkpoint, *masks)
     key = teacher_key(identity)
     cache = Path(options.cache)
@@ -99,6 +99,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--mask-threshold", type=float, default=0.0, help="logit of a mask's border (default: 0)"
     )
+    parser.add_argument(
+        "--target", default="", help="class of a fork's predictor, package.module.Class"
+    )
     parser.add_argument("--entry", action="append", default=[], help="only this one; repeatable")
     parser.add_argument("--watch", action="store_true", help="wait for further requests")
     parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
@@ -123,6 +126,7 @@ def _worker_commands(
     common += [f"--cache={options.cache}", f"--config={options.config}"]
     common += [f"--checkpoint={options.checkpoint}", f"--dtype={options.dtype}"]
     common += [f"--mask-threshold={options.mask_threshold!r}", f"--threads={threads}"]
+    common += [f"--target={options.target}"]
     return [[*common, f"--device={devices[i % len(devices)]}"] for i in range(count)]
 
 

@@ -15,60 +15,21 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 
 from ditta_jax import errors
 from ditta_jax.teacher import mask_rle
 from ditta_jax.teacher.cache import Entry, Request
 from ditta_jax.teacher.identity import DTYPES, EMBEDDED
-from teacher_bridge.sam2.tracker import FrameMasks, Tracker
+from teacher_bridge.sam2.package_tracker import PackageTracker
+from teacher_bridge.sam2.tracker import Tracker
 from teacher_bridge.search.prompts import Click, FrameRuns, encode, prompt
 from teacher_bridge.search.tracks import merge, track_back
 
-if TYPE_CHECKING:
-    from sam2.sam2_video_predictor import SAM2VideoPredictor
-
 _ARRIVALS_EVERY, _OBJECTS_PER_ARRIVAL = 3, 2
-
-
-class PackageTracker:
-    """The `sam2` package as its notebook uses it: reset, prompt, propagate by one frame."""
-
-    def __init__(self, predictor: SAM2VideoPredictor, folder: Path) -> None:
-        """Takes a predictor and a folder of frames named 0.jpg, 1.jpg, ..."""
-        self._predictor = predictor
-        self._state = predictor.init_state(str(folder), offload_video_to_cpu=True)
-        self._prompted: int | None = None
-
-    def reset(self) -> None:
-        """Forgets all objects, and the features of all frames but the last."""
-        self._predictor.reset_state(self._state)
-
-    def click(self, frame: int, object_id: int, y: int, x: int) -> None:
-        """Adds an object by a positive click."""
-        self._predictor.add_new_points_or_box(
-            self._state, frame, object_id, points=[[float(x), float(y)]], labels=[1]
-        )
-        self._prompted = frame
-
-    def mask(self, frame: int, object_id: int, mask: Bool[np.ndarray, "H W"]) -> None:
-        """Adds an object by its mask."""
-        self._predictor.add_new_mask(self._state, frame, object_id, mask)
-        self._prompted = frame
-
-    def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
-        """Returns the masks on a frame, starting from the frame before unless it is prompted."""
-        start = frame if self._prompted == frame else frame + (1 if reverse else -1)
-        self._prompted = None
-        for found, ids, logits in self._predictor.propagate_in_video(
-            self._state, start_frame_idx=start, max_frame_num_to_track=1, reverse=reverse
-        ):
-            if found == frame:
-                return FrameMasks(tuple(ids), (logits[:, 0] > 0).cpu().numpy())
-        raise ValueError(f"frame {frame} was not visited")
 
 
 class EncodedFrames:

@@ -320,6 +320,7 @@ OUT_OF_RANGE = {
     "teacher.cache": PATH,
     "teacher.python": PATH,
     "teacher.threads": (-1, 10**6),
+    "teacher.target": ("Class", "a b.C", "--help", "a..B", "a.B;c"),
     "teacher.workers": (0, -1, 10**6),
     "teacher.patience": (-1.0, NAN, INF),
     "vote.area_power": (-0.1, NAN, INF, 1e9),

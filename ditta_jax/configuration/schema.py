@@ -181,6 +181,11 @@ SCHEMA: Schema = {
             _FOLDER,
             "file of its weights, or sha256:<hex> where they are on another machine",
         ),
+        "target": Setting(
+            "",
+            text("a class, package.module.Class, or empty", r"([^\W\d]\w*(\.[^\W\d]\w*)+)?"),
+            "predictor of a fork that has SAM 2's interface; empty: SAM 2's",
+        ),
         "device": Setting(
             "auto",
             text(

@@ -24,7 +24,11 @@ _SEARCH_VERSION = 1
 
 
 def teacher_identity(
-    config: str, checkpoint: str = "", dtype: str = "float32", mask_threshold: float = 0.0
+    config: str,
+    checkpoint: str = "",
+    dtype: str = "float32",
+    mask_threshold: float = 0.0,
+    target: str = "",
 ) -> dict[str, str]:
     """Returns what determines the teacher's masks besides the request: same values, same key.
 
@@ -35,6 +39,7 @@ def teacher_identity(
       checkpoint: the weights' file; `sha256:<hex>` where that file is on another machine.
       dtype: "float32", or "bfloat16" for automatic mixed precision.
       mask_threshold: logit above which a pixel belongs to a mask.
+      target: class of a fork's predictor, `package.module.Class`; empty for SAM 2's.
 
     Raises:
       UserError: a file is missing or a value is none of the above.
@@ -45,8 +50,11 @@ def teacher_identity(
         return {"teacher": FLOW, "version": str(_FLOW_VERSION), "search": str(_SEARCH_VERSION)}
     if dtype not in DTYPES:
         raise UserError(f"teacher.dtype: {dtype!r}, expected one of {', '.join(DTYPES)}")
+    if target and not all(part.isidentifier() for part in target.split(".")):
+        raise UserError(f"teacher.target: {target!r}, expected a class as package.module.Class")
     # SAM 2's own threshold is not named, so that masklets from before it was a setting stay good.
     changed = {"mask_threshold": repr(float(mask_threshold))} if mask_threshold else {}
+    changed |= {"target": target} if target else {}
     return changed | {
         "teacher": "sam2",
         "config": _config_identity(config),

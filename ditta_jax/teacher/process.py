@@ -31,6 +31,7 @@ class TeacherSettings(Protocol):
     patience: float
     python: str
     run: bool
+    target: str
     threads: int
     workers: int
 
@@ -38,7 +39,11 @@ class TeacherSettings(Protocol):
 def teacher_identity(settings: TeacherSettings) -> dict[str, str]:
     """Returns the identity of the configured teacher (see `ditta_jax.teacher.identity`)."""
     return identity.teacher_identity(
-        settings.config, settings.checkpoint, settings.dtype, settings.mask_threshold
+        settings.config,
+        settings.checkpoint,
+        settings.dtype,
+        settings.mask_threshold,
+        settings.target,
     )
 
 
@@ -126,6 +131,8 @@ def _teacher_arguments(settings: TeacherSettings) -> list[str]:
         arguments.append(f"--checkpoint={settings.checkpoint}")
     if settings.mask_threshold:
         arguments.append(f"--mask-threshold={settings.mask_threshold!r}")
+    if settings.target:
+        arguments.append(f"--target={settings.target}")
     return arguments
 
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from teacher_bridge.sam2.video_predictor import VideoPredictor
 
-_TARGET = "++model._target_=teacher_bridge.sam2.video_predictor.VideoPredictor"
+_OURS = "teacher_bridge.sam2.video_predictor.VideoPredictor"
 
 
-def build_predictor(config: str, checkpoint: str = "", device: str = "auto") -> VideoPredictor:
+def build_predictor(
+    config: str, checkpoint: str = "", device: str = "auto", target: str = ""
+) -> VideoPredictor:
     """Builds SAM 2's video predictor with SAM 2's default post-processing.
 
     Args:
@@ -34,6 +36,8 @@ def build_predictor(config: str, checkpoint: str = "", device: str = "auto") -> 
       checkpoint: `.pt` (as released: a state dict under `model`) or `.safetensors`; empty for the
         weights that ship with `embedded`.
       device: a torch device; `auto` takes a CUDA GPU if there is one.
+      target: class of the predictor, `package.module.Class`; empty for this program's own. Drive
+        another one by `package_tracker.PackageTracker`.
 
     Raises:
       UserError: a package, a file or the device is missing, or weights and configuration differ.
@@ -48,12 +52,15 @@ def build_predictor(config: str, checkpoint: str = "", device: str = "auto") -> 
     own = path if config == EMBEDDED else own_config(config)
     weights = Path(checkpoint).expanduser() if checkpoint else embedded_weights()
     state = read_weights(weights)
-    target = resolve_device(device)
+    torch_device = resolve_device(device)
     try:
         # Two slashes: Hydra takes what follows as an absolute path.
         name = full_name(config) if own is None else f"//{own}"
         predictor = build_sam2_video_predictor(
-            name, None, device=target, hydra_overrides_extra=[_TARGET]
+            name,
+            None,
+            device=torch_device,
+            hydra_overrides_extra=[f"++model._target_={target or _OURS}"],
         )
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, TypeError) as error:
         raise UserError(f"teacher.config: {config}: not usable ({_first_line(error)})") from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from ditta_jax.errors import UserError
@@ -27,13 +29,19 @@ class Teacher(Protocol):
 
 
 class Sam2Teacher:
-    """SAM 2 with the prompt search."""
+    """SAM 2, or a fork of it, with the prompt search."""
 
     def __init__(
-        self, config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
+        self,
+        config: str,
+        checkpoint: str,
+        device: str,
+        dtype: str,
+        mask_threshold: float = 0.0,
+        target: str = "",
     ) -> None:
         """Takes the settings of `predictor.build_predictor` and of `predictor.Sam2Tracker`."""
-        self._settings = (config, checkpoint, device)
+        self._settings = (config, checkpoint, device, target)
         self._masks = (dtype, mask_threshold)
         self._predictor: Any = None
 
@@ -46,12 +54,10 @@ class Sam2Teacher:
 
     def answer(self, entry: Entry, alive: Alive) -> Masklets:
         """Returns the masklets that the prompt search finds."""
-        from teacher_bridge.sam2.predictor import Sam2Tracker
-
         device = str(self._predictor.device)
         try:
-            tracker = Sam2Tracker(self._predictor, entry, *self._masks)
-            return find_masklets(Watched(tracker, alive), entry.request, {"device": device})
+            with self._tracker(entry) as tracker:
+                return find_masklets(Watched(tracker, alive), entry.request, {"device": device})
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, RuntimeError) and "out of memory" not in str(error):
                 raise
@@ -60,6 +66,20 @@ class Sam2Teacher:
                 " or --device cpu; where JAX holds the same GPU, start it with"
                 " XLA_PYTHON_CLIENT_PREALLOCATE=false"
             ) from None
+
+    @contextmanager
+    def _tracker(self, entry: Entry) -> Iterator[Tracker]:
+        from teacher_bridge.sam2.package_tracker import PackageTracker, lay_out_frames
+        from teacher_bridge.sam2.predictor import Sam2Tracker, mixed_precision
+
+        dtype, threshold = self._masks
+        if not self._settings[-1]:
+            yield Sam2Tracker(self._predictor, entry, dtype, threshold)
+            return
+        with TemporaryDirectory(prefix="ditta-frames-") as folder:
+            lay_out_frames(entry, Path(folder))
+            with mixed_precision(self._predictor.device, dtype):
+                yield PackageTracker(self._predictor, Path(folder), threshold)
 
 
 class ImportedMasks:
@@ -94,7 +114,12 @@ class Watched:
 
 
 def make_teacher(
-    config: str, checkpoint: str, device: str, dtype: str, mask_threshold: float = 0.0
+    config: str,
+    checkpoint: str,
+    device: str,
+    dtype: str,
+    mask_threshold: float = 0.0,
+    target: str = "",
 ) -> Teacher:
     """Returns the teacher that a configuration names; builds no network yet."""
     if config.startswith(IMPORTED):
@@ -103,4 +128,4 @@ def make_teacher(
         from teacher_bridge.flow.teacher import FlowTeacher
 
         return FlowTeacher()
-    return Sam2Teacher(config, checkpoint, device, dtype, mask_threshold)
+    return Sam2Teacher(config, checkpoint, device, dtype, mask_threshold, target)

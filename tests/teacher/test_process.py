@@ -34,6 +34,7 @@ def settings(**values):
         "mask_threshold": 0.0,
         "python": "",
         "run": True,
+        "target": "",
         "threads": 1,
         "workers": 1,
         "patience": 60.0,

@@ -1,12 +1,16 @@
+import numpy as np
 import pytest
 
 from ditta_jax.errors import UserError
+from ditta_jax.teacher.cache import teacher_key
+from ditta_jax.teacher.identity import teacher_identity
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sam2")
 
 from teacher_bridge.sam2.predictor import build_predictor, read_weights, resolve_device  # noqa: E402
 from teacher_bridge.sam2.video_predictor import VideoPredictor  # noqa: E402
+from teacher_bridge.serving.teachers import Sam2Teacher  # noqa: E402
 
 
 def test_weights_of_released_form_and_safetensors_are_read_in_single_precision(tmp_path):
@@ -65,6 +69,38 @@ def test_an_own_yaml_file_is_found(tmp_path, nano_weights):
     own.write_text(source.read_text())
     predictor = build_predictor(str(own), str(nano_weights), "cpu")
     assert isinstance(predictor, VideoPredictor) and not predictor.training
+
+
+def test_a_predictor_of_another_class_is_driven_by_its_public_interface(
+    nano_weights, squares_entry
+):
+    """The package's own class stands for a fork; the masks are those of the class of this one."""
+    target = "sam2.sam2_video_predictor.SAM2VideoPredictor"
+    answers = []
+    for named in ("", target):
+        teacher = Sam2Teacher("embedded", str(nano_weights), "cpu", "float32", 0.0, named)
+        teacher.prepare()
+        assert type(teacher._predictor).__name__ == (
+            "SAM2VideoPredictor" if named else "VideoPredictor"
+        )
+        answers.append(teacher.answer(squares_entry, lambda t: None))
+    ours, forks = answers
+    assert ours.provenance["prompts"] == forks.provenance["prompts"]
+    for t in range(6):
+        (ids, masks), (other_ids, others) = ours.decode(t), forks.decode(t)
+        assert np.array_equal(ids, other_ids)
+        # This program fills holes without the CUDA extension, the package does not.
+        assert (masks & others).sum() >= 0.999 * (masks | others).sum()
+    identities = {teacher_key(teacher_identity("embedded", target=t)) for t in ("", target)}
+    assert len(identities) == 2
+
+
+@pytest.mark.parametrize("target", ["nowhere.Class", "teacher_bridge.sam2.predictor.Missing"])
+def test_a_missing_class_is_named(nano_weights, target):
+    with pytest.raises(UserError, match="not usable"):
+        build_predictor("embedded", str(nano_weights), "cpu", target)
+    with pytest.raises(UserError, match="teacher.target: 'rm -rf', expected a class"):
+        teacher_identity("embedded", target="rm -rf")
 
 
 def test_devices():

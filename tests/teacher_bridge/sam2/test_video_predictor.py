@@ -10,7 +10,8 @@ pytest.importorskip("sam2")
 
 from sam2.sam2_video_predictor import SAM2VideoPredictor  # noqa: E402
 
-from teacher_bridge.benchmark import EncodedFrames, PackageTracker  # noqa: E402
+from teacher_bridge.benchmark import EncodedFrames  # noqa: E402
+from teacher_bridge.sam2.package_tracker import PackageTracker  # noqa: E402
 from teacher_bridge.sam2.predictor import Sam2Tracker  # noqa: E402
 from teacher_bridge.sam2.video_predictor import connected_components  # noqa: E402
 from teacher_bridge.search.tracks import find_masklets  # noqa: E402
