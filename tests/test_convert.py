@@ -1,5 +1,6 @@
 """Weights in and out: exact round trips, and every kind of wrong file named in one line."""
 
+import dataclasses
 import json
 import shutil
 
@@ -18,6 +19,7 @@ from ditta_jax.students.layouts import (
     weight_files,
     weight_layout,
 )
+from ditta_jax.students.openmmlab.config import OpenMMLabConfig
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import abstract_student, new_student
 
@@ -366,3 +368,78 @@ def test_missing_and_broken_files_are_named(folder, tmp_path):
         convert.main([str(empty), str(tmp_path / "student")])
     with pytest.raises(UserError, match=r"--heads is for other layouts"):
         convert.main([str(folder), str(tmp_path / "student"), *FLAGS])
+
+
+# ---------------------------------------------------------------------------- Hugging Face, out
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A checkpoint with the eps that transformers computes with, and a normalisation of its own."""
+    config = dataclasses.replace(CONFIG, mean=(127.5, 100.0, 80.0), std=(60.0, 61.5, 50.25))
+    student = new_student(config, seed=5)
+    path = tmp_path_factory.mktemp("own") / "student"
+    checkpoint.save(path, student, CARD._replace(config=config))
+    return path, student
+
+
+@pytest.mark.parametrize(("to", "place"), [("huggingface", "folder"), ("released", "out.npz")])
+def test_what_goes_out_comes_back_equal(own, tmp_path, to, place):
+    path, student = own
+    for _ in range(2):  # an earlier one of ours is replaced
+        convert.main([str(path), str(tmp_path / place), "--to", to])
+    convert.main([str(tmp_path / place), str(tmp_path / "back")])
+    back, card = checkpoint.load(tmp_path / "back")
+    assert_same_student(student, back)
+    assert (card.classes, card.palette) == (CARD.classes, CARD.palette)
+
+
+def test_transformers_reads_the_folder_and_computes_the_same(own, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    path, student = own
+    convert.main([str(path), str(tmp_path / "folder"), "--to", "huggingface"])
+    assert "results differ a little" in capsys.readouterr().out or CONFIG.block_norm_eps == 1e-5
+    model = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path / "folder")
+    assert model.config.id2label == {0: "road", 1: "car", 2: "sky"}
+    image = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype(np.float32)
+    with torch.no_grad():
+        there = model.eval()(torch.from_numpy(image).permute(0, 3, 1, 2)).logits
+    here = student.classify(student.embed(student.encode(image)))
+    np.testing.assert_allclose(here, there.permute(0, 2, 3, 1).numpy(), atol=2e-5)
+    said = json.loads((tmp_path / "folder" / "preprocessor_config.json").read_text())
+    grey = np.array(said["image_mean"]) / said["rescale_factor"]
+    np.testing.assert_allclose(grey, student.config.mean)
+
+
+def test_a_folder_with_other_files_is_not_replaced(own, tmp_path):
+    place = tmp_path / "folder"
+    place.mkdir()
+    (place / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"config\.json, which this program did not write"):
+        convert.main([str(own[0]), str(place), "--to", "huggingface"])
+    assert (place / "config.json").read_text() == "{}"
+
+
+def test_another_decoder_goes_into_no_other_layout(tmp_path):
+    config = OpenMMLabConfig(**{**dataclasses.asdict(CONFIG), "block_norm_eps": 1e-6})
+    checkpoint.save(tmp_path / "student", new_student(config), CARD._replace(config=config))
+    for to, place in (("released", "out.npz"), ("huggingface", "folder")):
+        with pytest.raises(UserError, match=f"--to {to} is for SegFormers"):
+            convert.main([str(tmp_path / "student"), str(tmp_path / place), "--to", to])
+        assert not (tmp_path / place).exists()
+
+
+def test_names_that_a_student_cannot_have_are_made_distinct(source, tmp_path, capsys):
+    path = tmp_path / "w.npz"
+    meta = json.dumps({"CLASSES": ["road", "road", ""], "student": {"heads": [1, 2, 4, 5]}})
+    np.savez(path, **np.load(source()), ditta_jax=meta)
+    convert.main([str(path), str(tmp_path / "student")])
+    assert "the source names no classes" not in capsys.readouterr().out
+    assert checkpoint.load(tmp_path / "student")[1].classes == ("road", "road (2)", "class 2")
+
+
+def test_heads_are_numbers(capsys):
+    with pytest.raises(SystemExit):
+        convert.main(["a", "b", "--heads", "1,two"])
+    assert "'1,two' is not like 1,2,5,8" in capsys.readouterr().err

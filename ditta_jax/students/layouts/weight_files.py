@@ -19,7 +19,7 @@ import numpy as np
 from ditta_jax.errors import UserError
 from ditta_jax.files import parse_json, write_atomically
 from ditta_jax.names import fault_of
-from ditta_jax.ranges import CLASS_NAMES, COLOUR, fitted, several
+from ditta_jax.ranges import COLOUR, anything, fitted, several
 from ditta_jax.students.card import StudentCard
 from ditta_jax.students.layouts import torch_files
 
@@ -35,7 +35,7 @@ class WeightFile(NamedTuple):
 
     Attributes:
         parts: arrays by key, for each set of weights in it; "" is the file itself.
-        classes: names in label order, empty if the file has none.
+        classes: names in label order, as the file has them; empty if it has none.
         palette: RGB triples, empty if the file has none.
         student: sizes that shapes do not show, if this package wrote the file.
         strange: entries that are no arrays.
@@ -68,7 +68,7 @@ def read(path: Path) -> WeightFile:
     student = meta.get("student")
     return WeightFile(
         parts,
-        _stated(meta, ("CLASSES", "classes"), ("",), CLASS_NAMES),
+        _stated(meta, ("CLASSES", "classes"), ("",), several(anything("a name"), "names")),
         _stated(meta, ("PALETTE", "palette"), ((0, 0, 0),), several(COLOUR, "", 1, 255)),
         student if isinstance(student, dict) else {},
         strange,
