@@ -112,6 +112,10 @@ def test_a_file_that_fails_is_named_by_what_it_says_last(refused, text, words):
         ("--config.palette=red", "must be like ((0, 0, 0),), not 'red'"),
         ("--unknown=1", "do not know what to do with '--unknown=1'"),
         ("--Config=x.py", "did you mean --config?"),
+        ("-config=x.py", "did you mean --config?"),
+        ("other.py", "did you mean --config other.py?"),
+        ("--tta.lr=1e-3", "settings are changed by --config.tta.lr=VALUE"),
+        ("--config=other.py", "--config is given twice"),
         ("extra", "do not know what to do with 'extra'"),
     ],
 )

@@ -60,7 +60,7 @@ def from_command_line(
         raise SystemExit(0)
     changes, words = _changes(words)
     parser = _Parser(prog=f"python -m {program}", allow_abbrev=False, add_help=False)
-    parser.add_argument(_WORD)
+    parser.add_argument(_WORD, action="append", default=[])
     for name in options:
         parser.add_argument(f"--{name}", action="append", default=[])
     for name in switches:
@@ -68,15 +68,13 @@ def from_command_line(
     given, rest = parser.parse_known_args(words)
     if rest:
         known = [_WORD, *(f"--{name}" for name in (*options, *switches))]
-        meant = nearest(rest[0].partition("=")[0], known)
-        hint = f"; did you mean {meant}?" if meant and rest[0].startswith("-") else ""
-        raise UserError(
-            f"{parser.prog}: do not know what to do with {' '.join(rest)!r}{hint}"
-            + ("" if hint else f"; known: {', '.join(known)}, --config.KEY=VALUE, --help")
-        )
-    if given.config is None:
+        what = f"do not know what to do with {' '.join(rest)!r}"
+        raise UserError(f"{parser.prog}: {what}; {_meant(rest[0], known)}")
+    if not given.config:
         raise UserError(f"{parser.prog}: --config FILE is missing, e.g. configs/demo.py")
-    config = checked(load(given.config), where=given.config)
+    if len(given.config) > 1:
+        raise UserError(f"--config is given twice, {' and '.join(given.config)}; give it once")
+    config = checked(load(given.config[0]), where=given.config[0])
     for key, value in changes.items():
         section, _, last = key.rpartition(".")
         (config[section] if section else config)[last] = value
@@ -84,6 +82,21 @@ def from_command_line(
     return checked(config, where=_WORD).lock(), {
         name: values[name.replace("-", "_")] for name in (*options, *switches)
     }
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    """What a word that is none was probably meant to be, else all that are."""
+    key = word.lstrip("-").partition("=")[0]
+    if key in dict(flat()):
+        return f"settings are changed by --config.{key}=VALUE"
+    if not word.startswith("-") and word.endswith(".py"):
+        return f"did you mean --config {word}?"
+    near = nearest(word.partition("=")[0], known) if word.startswith("-") else ""
+    return (
+        f"did you mean {near}?"
+        if near
+        else f"known: {', '.join(known)}, --config.KEY=VALUE, --help"
+    )
 
 
 def usage(program: str, options: Mapping[str, str], switches: Mapping[str, str]) -> str:
