@@ -16,14 +16,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
 from ditta_jax.algorithm.platform import platform
 from ditta_jax.students.resize_matrices import chain
 
-COLUMN_TILE = 128  # columns per banded product: the band of a 4× upsampling is then 34 wide
+COLUMN_TILE = 128  # columns per product on a CPU: the band of a 4× upsampling is then 34 wide
 CACHE_ELEMENTS = 2**19  # of a block [rows, c, W]: 2 MiB in float32, what a CPU core's cache holds
-DEVICE_ELEMENTS = 2**24  # elsewhere: 64 MiB, so that the start of a program costs little beside it
+TPU_ELEMENTS = 2**22  # 16 MiB: several such blocks fit into a TPU's vector memory
+GPU_ELEMENTS = 2**24  # 64 MiB, so that the start of a program costs little beside it
 ROWS = 4  # blocks have a multiple of these
 
 
@@ -43,7 +45,7 @@ class RowBlocks(NamedTuple):
 
 def row_blocks(sizes: tuple[int, ...], width: int, channels: int) -> RowBlocks:
     """Blocks of the row matrix `chain(*sizes)`, sized for maps of `width` × `channels`."""
-    elements = CACHE_ELEMENTS if platform() == "cpu" else DEVICE_ELEMENTS
+    elements = {"cpu": CACHE_ELEMENTS, "tpu": TPU_ELEMENTS}.get(platform(), GPU_ELEMENTS)
     rows = elements // max(width * channels, 1) // ROWS * ROWS
     return _cut(sizes, max(ROWS, min(sizes[-1], rows)))
 
@@ -65,13 +67,15 @@ def _cut(sizes: tuple[int, ...], rows: int) -> RowBlocks:
 
 
 def resize_columns(x: Float[Array, "h w c"], *sizes: int) -> Float[Array, "h c W"]:
-    """Resize the columns through `sizes` (w, …, W), by tiles of the banded matrix."""
+    """Resize the columns through `sizes` (w, …, W); on a CPU by tiles of the banded matrix."""
     matrix = chain(*sizes)
     if matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(len(matrix))):
         return x.swapaxes(1, 2)
     tiles = []
-    for first in range(0, len(matrix), COLUMN_TILE):
-        tile = matrix[first : first + COLUMN_TILE]
+    # Units of matrix products do the zeros outside the band for nothing; a CPU does not.
+    step = COLUMN_TILE if platform() == "cpu" else len(matrix)
+    for first in range(0, len(matrix), step):
+        tile = matrix[first : first + step]
         used = np.flatnonzero(tile.any(0))
         low, high = used[0], used[-1] + 1
         weights = jnp.asarray(tile[:, low:high], x.dtype)
@@ -181,7 +185,7 @@ def _sum_forward(f, static, columns, weights, *pixels):
         matrix, start, weight, *rows = block
 
         def value(source, weight):
-            return f(jnp.einsum("Rn,ncW->RcW", matrix, source), weight, *rows)
+            return f(_rows_of(matrix, source), weight, *rows)
 
         source = jax.lax.dynamic_slice_in_dim(columns, start, matrix.shape[1])
         part, (d_source, d_weight) = jax.value_and_grad(value, argnums=(0, 1))(source, weight)
@@ -204,7 +208,18 @@ _sum_over_rows.defvjp(_sum_forward, _sum_backward)
 
 def _upsample(matrix, start, columns):
     source = jax.lax.dynamic_slice_in_dim(columns, start, matrix.shape[1])
-    return jnp.einsum("Rn,ncW->RcW", matrix, source)
+    return _rows_of(matrix, source)
+
+
+def _rows_of(matrix, source):
+    """The block [rows, c, W]; on a TPU with columns in the lanes.
+
+    Left alone its compiler puts channels there, and pays a shuffle for every reduction over them.
+    """
+    block = jnp.einsum("Rn,ncW->RcW", matrix, source)
+    if platform() == "tpu":
+        return with_layout_constraint(block, Layout(major_to_minor=(0, 1, 2)))
+    return block
 
 
 def _add_rows(total, rows, start):

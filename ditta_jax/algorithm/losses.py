@@ -5,7 +5,7 @@ Both come from low-resolution logits, without [C, H, W] maps.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 
 from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_blocks, sum_over_rows
 from ditta_jax.labels import IGNORE
@@ -37,10 +37,38 @@ def cross_entropy(
     return sum_over_rows(pixel_loss, columns, blocks, weight, label)
 
 
-def _probabilities_loss(x, weight, label):
-    p = jax.nn.softmax(x, axis=1)
-    # p lies in [0, 1]: the second log-sum-exp needs no maximum
-    return (weight * (jnp.log(jnp.exp(p).sum(1)) - _pick(p, label))).sum()
+@jax.custom_vjp
+def _probabilities_loss(
+    x: Float[Array, "rows C W"], weight: Float[Array, "rows W"], label: UInt8[Array, "rows W"]
+) -> Float[Array, ""]:
+    """Σ w (log Σ_c exp(p_c) − p_y) with p = softmax(x), and its gradient in closed form.
+
+    With q = exp(p), S = Σ q and A = Σ q p, the gradient in x is
+    p (q w/S − w [c = y] − w (A/S − p_y)): no division and no exponential that the value did not
+    need, where differentiating step by step would take some of them twice.
+    """
+    return _probabilities_forward(x, weight, label)[0]
+
+
+def _probabilities_forward(x, weight, label):
+    e = jnp.exp(x - x.max(1, keepdims=True))
+    p = e * (1.0 / e.sum(1, keepdims=True))
+    q = jnp.exp(p)  # p lies in [0, 1]: its log-sum-exp needs no maximum
+    S, A, own = q.sum(1), (q * p).sum(1), _is_own(label, p)
+    p_own = jnp.where(own, p, 0.0).sum(1)
+    loss = jnp.log(S) - p_own
+    share = weight / S
+    rest = share * A - weight * p_own
+    d_x = p * (q * share[:, None] - jnp.where(own, weight[:, None], 0.0) - rest[:, None])
+    return (weight * loss).sum(), (d_x, loss)
+
+
+def _probabilities_backward(residuals, cotangent):
+    d_x, d_weight = residuals
+    return cotangent * d_x, cotangent * d_weight, None
+
+
+_probabilities_loss.defvjp(_probabilities_forward, _probabilities_backward)
 
 
 def _logits_loss(x, weight, label):
@@ -49,8 +77,11 @@ def _logits_loss(x, weight, label):
 
 def _pick(x: Float[Array, "rows C W"], label: UInt8[Array, "rows W"]) -> Float[Array, "rows W"]:
     """x at each pixel's own class, by comparison: a gather's gradient would be a scatter."""
-    own = label[:, None] == jnp.arange(x.shape[1], dtype=label.dtype)[:, None]
-    return jnp.where(own, x, 0.0).sum(1)
+    return jnp.where(_is_own(label, x), x, 0.0).sum(1)
+
+
+def _is_own(label: UInt8[Array, "rows W"], x: Array) -> Bool[Array, "rows C W"]:
+    return label[:, None] == jnp.arange(x.shape[1], dtype=label.dtype)[:, None]
 
 
 def entropy(p: Float[Array, "*b C"]) -> Float[Array, "*b"]:
@@ -72,7 +103,8 @@ def momentum_reliability(
     blocks = row_blocks((z.shape[0], input_size[0], size[0]), size[1], z.shape[2])
 
     def row_entropy(x):
-        p = jax.nn.softmax(x, axis=1)
+        p = jnp.exp(x - x.max(1, keepdims=True))
+        p = p * (1.0 / p.sum(1, keepdims=True))  # one division a pixel
         e = jnp.exp(p)
         total = e.sum(1)
         return jnp.log(total) - (e * p).sum(1) / total
