@@ -299,6 +299,7 @@ OUT_OF_RANGE = {
     "data.path": PATH,
     "data.convention": ("", "ade"),
     "data.ignore": ((-1,), (65536,), (255, 255)),
+    "data.manual_dir": ("a\nb",),
     "data.class_map": ("a\nb",),
     "data.mask_reading": ("", "rgb"),
     "data.ignore_colours": (((0, 0),), ((0, 0, 256),)),

@@ -97,6 +97,12 @@ SCHEMA: Schema = {
         "data_dir": Setting(
             "", _FOLDER, "where TFDS keeps its data; empty: the user's cache folder"
         ),
+        "manual_dir": Setting(
+            "",
+            _FOLDER,
+            "where a downloaded data set lies that builder vspw, cityscapes_sequence or camvid is "
+            "made of; empty: what was built before",
+        ),
         "path": Setting("", _FOLDER, "of the folder or the video"),
         "convention": Setting(
             "plain",

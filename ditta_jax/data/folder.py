@@ -15,7 +15,7 @@ from ditta_jax.data.images import decode_frame, shown_as_stored, upright_encodin
 from ditta_jax.data.layouts import Place, images, place_of
 from ditta_jax.data.masks import MaskRules, check_rules, read_labels
 from ditta_jax.data.pairs import Names, apart, match
-from ditta_jax.data.video import FrameSequence, LabelSequence, Video, check_index
+from ditta_jax.data.video import FrameSequence, LabelSequence, Video, check_index, said_of_gaps
 from ditta_jax.errors import UserError
 
 
@@ -88,12 +88,7 @@ def open_clip(clip: Clip, rules: FolderRules) -> Video:
     size = sequence.size if rules.one_size else None
     own = [clip.masks.get(frame) for frame in frames]
     labels = _FolderLabels(own, size, rules.masks, frames)
-    missing = own.count(None)
-    if missing:
-        warnings += (
-            f"{clip.name}: {missing} of {len(frames)} frames have no mask: scored on the others,"
-            " mVC left out",
-        )
+    warnings += said_of_gaps(clip.name, own.count(None), len(frames))
     return Video(clip.name, sequence.size, sequence, labels, warnings)
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ditta_jax.data.published import PUBLISHED, check_files
+from ditta_jax.data.where import existing_folder
 from ditta_jax.errors import UserError
 
 
@@ -37,7 +40,8 @@ def open_builder(name: str, data_dir: str | Path = "", recipe: Any = None) -> An
     """
     dataset, _, recipe_name = name.partition("/")
     if dataset != "procedural_drive":
-        raise UserError(f"data.builder: unknown data set {name!r}; known: procedural_drive")
+        known = ", ".join(("procedural_drive", *PUBLISHED))
+        raise UserError(f"data.builder: unknown data set {name!r}; known: {known}")
     from ditta_jax.data.procedural import drive_tfds
 
     recipe_name = recipe_name or "full"
@@ -48,16 +52,77 @@ def open_builder(name: str, data_dir: str | Path = "", recipe: Any = None) -> An
                 f"data.builder: unknown recipe {recipe_name!r} of {dataset}; known: {known}"
             )
         recipe = drive_tfds.RECIPES[recipe_name]
-    folder = Path(data_dir).expanduser() if data_dir else default_data_dir()
     config = drive_tfds.drive_config(recipe_name, recipe)
+    return _prepared(drive_tfds.ProceduralDrive, config, data_dir)
+
+
+def open_published(
+    name: str, split: str, data_dir: str | Path = "", manual_dir: str | Path = ""
+) -> Any:
+    """A prepared TFDS builder of one split of a data set that people download.
+
+    Args:
+      name: a key of `PUBLISHED`.
+      split: of the data set.
+      data_dir: folder of all data sets; empty: `default_data_dir()`.
+      manual_dir: where the downloaded files lie; empty: what was built before is opened.
+
+    Raises:
+      UserError: no such split, files that are missing or damaged, or nothing built yet.
+    """
+    from ditta_jax.data import published_tfds
+
+    data_set = PUBLISHED[name]
+    if split not in data_set.splits:
+        known = ", ".join(data_set.splits)
+        raise UserError(f"data.split: {name} has no split {split!r}; known: {known}")
+    builder_class = published_tfds.BUILDERS[name]
+    if not manual_dir:
+        return _prepared(builder_class, _built_before(name, split, data_dir), data_dir)
+    clips = data_set.clips(existing_folder(str(manual_dir), "tfds", "data.manual_dir"), split)
+    config = published_tfds.build_config(split, clips)
+
+    def check() -> None:
+        for note in check_files(clips, data_set.rules):
+            print(note, file=sys.stderr)
+
+    return _prepared(builder_class, config, data_dir, check)
+
+
+def _built_before(name: str, split: str, data_dir: str | Path) -> Any:
+    """The configuration of the latest build of a split."""
+    from ditta_jax.data import published_tfds
+
+    folder = _data_folder(data_dir) / name
+    built = sorted(folder.glob(f"{split}-*/*/dataset_info.json"), key=lambda f: f.stat().st_mtime)
+    if not built:
+        raise UserError(
+            f"data.manual_dir: is empty, and {name}'s split {split!r} was not built in"
+            f" {folder.parent}; give the folder of {PUBLISHED[name].home}"
+        )
+    config = published_tfds.build_config(split, [])
+    return dataclasses.replace(config, name=built[-1].parent.parent.name)
+
+
+def _data_folder(data_dir: str | Path) -> Path:
+    return Path(data_dir).expanduser() if data_dir else default_data_dir()
+
+
+def _prepared(
+    builder_class: Any, config: Any, data_dir: str | Path, check: Callable[[], None] | None = None
+) -> Any:
+    """A builder whose data is there; `check` runs before it is built."""
+    folder = _data_folder(data_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return _prepare(drive_tfds.ProceduralDrive, config, folder)
+        return _prepare(builder_class, config, folder, check)
     except OSError as error:
         raise UserError(f"data.data_dir: cannot keep data in {folder}: {error}") from error
 
 
-def _prepare(builder_class: Any, config: Any, folder: Path) -> Any:
+def _prepare(
+    builder_class: Any, config: Any, folder: Path, check: Callable[[], None] | None = None
+) -> Any:
     import cv2
     import tensorflow_datasets as tfds
 
@@ -69,6 +134,8 @@ def _prepare(builder_class: Any, config: Any, folder: Path) -> Any:
         builder, ready = _builder(builder_class, config, folder)
         if ready:  # another process built it meanwhile
             return builder
+        if check is not None:
+            check()
         for part in place.parent.glob("*incomplete*"):  # of a build that was killed
             shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(place, ignore_errors=True)

@@ -13,10 +13,11 @@ from ditta_jax.data import cityscapes, vspw
 from ditta_jax.data.folder import FolderRules, open_clip, open_folder
 from ditta_jax.data.images import decode_frame
 from ditta_jax.data.layouts import VIDEO_SUFFIXES, Place, find_videos
-from ditta_jax.data.masks import MaskRules, check_rules, decode_mask
+from ditta_jax.data.masks import MaskRules, check_rules, decode_mask, read_labels
 from ditta_jax.data.pairs import names_with
-from ditta_jax.data.prepared import open_builder
-from ditta_jax.data.video import EncodedFrames, LabelSequence, Video
+from ditta_jax.data.prepared import open_builder, open_published
+from ditta_jax.data.published import PUBLISHED
+from ditta_jax.data.video import EncodedFrames, LabelSequence, Video, check_index, said_of_gaps
 from ditta_jax.data.video_file import open_video_file
 from ditta_jax.data.video_list import read_list, select
 from ditta_jax.data.where import check_kind, existing_file, existing_folder
@@ -66,7 +67,8 @@ def open_videos(data: Any, num_classes: int = 0, palette: Palette = ()) -> Video
     """
     check_kind(data.kind, data.path)
     if data.kind == "tfds":
-        videos = _tfds_videos(data)
+        published = data.builder in PUBLISHED
+        videos = _published_videos(data, num_classes) if published else _tfds_videos(data)
     elif data.kind == "file":
         path = existing_file(data.path)
         videos = _videos_at([Place(path.stem, path)], data, FolderRules())
@@ -140,6 +142,8 @@ def data_classes(
     """Names and RGB colours of a TFDS data set's classes; None for folders and files."""
     if data.kind != "tfds":
         return None
+    if data.builder in PUBLISHED:
+        return None  # the student's own names count; a table maps them (`data.class_map`)
     metadata = open_builder(data.builder, data.data_dir).info.metadata
     palette = tuple((int(r), int(g), int(b)) for r, g, b in metadata["palette"])
     return tuple(metadata["classes"]), palette
@@ -213,6 +217,75 @@ def _tfds_videos(data: Any) -> Videos:
     return Videos(names, opener)
 
 
+class _PublishedLabels(LabelSequence):
+    """Mask files of records; None where a record has none."""
+
+    def __init__(self, store: _Records, labelled: set[int], rules: MaskRules, where: str):
+        self._store, self._labelled, self._rules = store, labelled, rules
+        self._where = where
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __getitem__(self, index: int) -> np.ndarray | None:
+        record = self._store.record(index)
+        if not record["label"]:
+            return None
+        rules = self._rules._replace(convention=_text(record["convention"]))
+        return read_labels(record["label"], f"{self._where}: label {index}", None, rules)
+
+    def labelled(self, index: int) -> bool:
+        """See `LabelSequence`."""
+        return index in self._labelled
+
+
+class _Records(Sequence[bytes]):
+    """The encoded images of some records, which can be had whole too."""
+
+    def __init__(self, source: Any, start: int, length: int):
+        self._source, self._start, self._length = source, start, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def record(self, index: int) -> dict[str, Any]:
+        """All of a record."""
+        return self._source[self._start + check_index(index, self._length)]
+
+    def __getitem__(self, index):
+        return self.record(index)["image"]
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _published_videos(data: Any, num_classes: int) -> Videos:
+    """Videos of a data set that people download, out of its TFDS build."""
+    import tensorflow_datasets as tfds
+
+    builder = open_published(data.builder, data.split, data.data_dir, data.manual_dir)
+    raw = {"image": tfds.decode.SkipDecoding()}
+    source = builder.as_data_source(data.split, decoders=raw)
+    table = builder.info.metadata["videos"]
+    rules = PUBLISHED[data.builder].rules
+    if num_classes:
+        rules = rules._replace(num_classes=num_classes)
+
+    def opener(index: int) -> Video:
+        name, first, length, height, width, labelled, warnings = table[index]
+        length = min(length, data.max_frames) if data.max_frames > 0 else length
+        store, where = _Records(source, first, length), f"{builder.name} {name}"
+        names = [_text(store.record(i)["name"]) for i in range(length)]
+        frames = EncodedFrames(store, names, (height, width), where)
+        labels = _PublishedLabels(store, set(labelled), rules, where) if labelled else None
+        without = sum(i not in labelled for i in range(length)) if labelled else 0
+        said = (*warnings, *said_of_gaps(name, without, length))
+        return Video(name, (height, width), frames, labels, said)
+
+    return Videos([row[0] for row in table], opener)
+
+
 class Stills(Sequence[tuple[np.ndarray, np.ndarray]]):
     """Labelled pictures: (UInt8["H W 3"] RGB, UInt8["H W"] class or 255)."""
 
@@ -251,6 +324,8 @@ def stills(
     Raises:
       UserError: no labels, no pictures, an unknown split or kind.
     """
+    if data.kind == "tfds" and data.builder in PUBLISHED:
+        return _labelled(list(_published_videos(_of_split(data, split), num_classes)))
     if data.kind == "tfds":
         return _tfds_stills(open_builder(data.builder, data.data_dir), split)
     if data.kind in DATA_SETS:

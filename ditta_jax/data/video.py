@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ditta_jax.data.images import decode_frame, encode_png
+from ditta_jax.data.images import decode_frame, encode_png, upright_encoding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,6 +104,15 @@ class Video(NamedTuple):
         return self.labels is not None and all(map(self.labels.labelled, range(len(self.labels))))
 
 
+def said_of_gaps(name: str, without: int, frames: int) -> tuple[str, ...]:
+    """What is said of a video of whose frames some have no labels."""
+    if not without:
+        return ()
+    return (
+        f"{name}: {without} of {frames} frames have no mask: scored on the others, mVC left out",
+    )
+
+
 class EncodedFrames(FrameSequence):
     """Frames from a random-access store of JPEG or PNG bytes."""
 
@@ -117,7 +126,8 @@ class EncodedFrames(FrameSequence):
         return len(self._names)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return decode_frame(self.encoded(index), f"{self._where}: frame {index}", self._size)
+        data = self._store[check_index(index, len(self))]
+        return decode_frame(data, f"{self._where}: frame {index}", self._size)
 
     def frame_name(self, index: int) -> str:
         """See `FrameSequence`."""
@@ -125,7 +135,8 @@ class EncodedFrames(FrameSequence):
 
     def encoded(self, index: int) -> bytes:
         """See `FrameSequence`."""
-        return self._store[check_index(index, len(self))]
+        where = f"{self._where}: frame {index}"
+        return upright_encoding(self._store[check_index(index, len(self))], where)
 
 
 def check_index(index: int, length: int) -> int:

@@ -82,7 +82,7 @@ def test_wrong_settings_are_named(tiny, data_config):
     ):
         with pytest.raises(UserError, match=message):
             open_videos(data_config(**changes))[0]
-    with pytest.raises(UserError, match="tfds or folder"):
+    with pytest.raises(UserError, match="come from tfds, folder, vspw or cityscapes, not 'file'"):
         stills(data_config(kind="file"))
 
 

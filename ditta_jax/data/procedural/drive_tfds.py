@@ -60,7 +60,9 @@ RECIPES = {
 }
 
 
-class _LocalInfo(tfds.core.DatasetInfo):
+class LocalInfo(tfds.core.DatasetInfo):
+    """What is said of a data set that no server knows."""
+
     def initialize_from_bucket(self) -> None:
         """Nothing: TFDS would ask the network, and leave a temporary folder at every opening."""
 
@@ -79,7 +81,7 @@ class ProceduralDrive(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         recipe = self.builder_config.recipe
         height, width = recipe.size
-        return _LocalInfo(
+        return LocalInfo(
             builder=self,
             description="Procedural streets with dense labels; stills are clear, videos are not.",
             features=tfds.features.FeaturesDict(
