@@ -325,8 +325,9 @@ class _Checkpoints:
         return self
 
     def __exit__(self, *_):
-        self._manager.wait_until_finished()
-        self._manager.close()
+        with self._writing(0):
+            self._manager.wait_until_finished()
+            self._manager.close()
 
     def newest(self, like: TrainState) -> TrainState:
         """The last state saved, or `like` where there is none."""
@@ -348,7 +349,12 @@ class _Checkpoints:
         """Save every so many steps, and always at the end."""
         due = step % self._every == 0 or always
         if due and self._manager.latest_step() != step:
-            self._manager.save(step, args=self._ocp.args.StandardSave(_as_dicts(state)))
+            with self._writing(sum(leaf.nbytes for leaf in jax.tree.leaves(state))):
+                self._manager.save(step, args=self._ocp.args.StandardSave(_as_dicts(state)))
+
+    def _writing(self, size: int):
+        folder = Path(self._manager.directory)
+        return destination.orbax_writing(folder, size, folder)
 
 
 def _as_dicts(state: TrainState) -> dict:

@@ -1,31 +1,45 @@
 """Optional scalars for TensorBoard: the losses of each video's steps."""
 
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ditta_jax.errors import UserError
+from ditta_jax.files import writing
 
 
 def write_losses(folder: Path, video: str, rows: Iterable[Mapping[str, float | None]]) -> None:
     """Write one curve per loss term of a video's adaptation, one point per step.
 
+    In place of those of an earlier attempt. The events are written here and not by
+    `SummaryWriter`'s thread, which waits for ever once the disk is full.
+
     Args:
         folder: TensorBoard's log folder; the video's curves get a folder of their own in it.
         video: a name without slashes.
-        rows: as in `RunFolder.append_losses`; missing terms (None, NaN) leave a gap.
+        rows: as in `RunFolder.write_losses`; missing terms (None, NaN) leave a gap.
 
     Raises:
-        UserError: tensorboardX is not installed.
+        UserError: tensorboardX is not installed, or the file cannot be written.
     """
     try:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
     except ImportError as error:
         raise UserError(
             "report.tensorboard needs the package tensorboardX: pip install tensorboardX, "
             "or set report.tensorboard to False"
         ) from error
-    with SummaryWriter(str(folder / video)) as writer:
+    place = folder / video
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        for earlier in place.glob("events.*"):
+            earlier.unlink()
+        writer = event_file_writer.EventsWriter(str(place / "events"))
         for step, row in enumerate(rows):
             for term, value in row.items():
                 if term not in ("pass", "frame") and value is not None and value == value:
-                    writer.add_scalar(f"loss/{term}", float(value), step)
+                    point = summary.scalar(f"loss/{term}", float(value))
+                    event = event_pb2.Event(wall_time=time.time(), step=step, summary=point)
+                    writer.write_event(event)
+        writer.close()

@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 
 from ditta_jax.errors import UserError
-from ditta_jax.files import digest_of_file, write_atomically, writing
+from ditta_jax.files import digest_of_file, write_atomically
 from ditta_jax.students import card as card_file
 from ditta_jax.students import destination
 from ditta_jax.students.card import StudentCard
@@ -36,7 +36,7 @@ def save(path: str | Path, student: Student, card: StudentCard) -> None:
     text = card_file.content_of(card)
     json.dumps(text)  # what JSON cannot hold is noticed before anything is written
     with destination.replacing(path) as fresh:
-        _write_weights(fresh, student)
+        _write_weights(path, fresh, student)
         # so that damage is noticed, and a later checkpoint knows what is its to replace
         text["files"] = digests_of(fresh)
         content = (json.dumps(text, indent=1) + "\n").encode()
@@ -49,15 +49,13 @@ def refuse_destination(path: str | Path, sources: Collection[Path] = ()) -> None
     destination.refuse_foreign(path, _files_of(path), sources)
 
 
-def _write_weights(folder: Path, student: Student) -> None:
+def _write_weights(path: Path, folder: Path, student: Student) -> None:
     import orbax.checkpoint as ocp
 
-    try:
-        with writing(folder), ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(folder / "weights", nnx.to_pure_dict(nnx.state(student)))
-    except (ValueError, RuntimeError) as error:  # what Orbax' own writers make of the system's word
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{folder}: the weights cannot be written: {reason}") from error
+    weights = nnx.to_pure_dict(nnx.state(student))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(weights))
+    with destination.orbax_writing(path, size, folder), ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder / "weights", weights)
 
 
 def _files_of(path: Path) -> set[str]:

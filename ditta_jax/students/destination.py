@@ -6,10 +6,12 @@ the two renames leaves the earlier one, which `recover` finds.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from ditta_jax.errors import UserError
 from ditta_jax.files import writing
@@ -46,6 +48,42 @@ def refuse_foreign(path: Path, earlier: Collection[str], sources: Collection[Pat
             f"{path}: holds {strange[0]}, which this program did not write there; name a folder of "
             "its own, or remove it"
         )
+
+
+@contextmanager
+def orbax_writing(path: Path, size: int, within: Path) -> Iterator[None]:
+    """Turns what the system refuses to Orbax' own writers into one line that names `path`.
+
+    Room is asked for before: Orbax writes many files at once, in threads that tell at length of
+    each that failed.
+
+    Args:
+        path: what is being written, for messages.
+        size: bytes of the arrays.
+        within: the folder that Orbax will write in; it is there.
+    """
+    trial = within / ".room"
+    try:
+        with writing(path):
+            try:
+                with open(trial, "xb") as file:
+                    _reserve(file, size)
+            finally:
+                trial.unlink(missing_ok=True)
+            yield
+    except (ValueError, RuntimeError) as error:
+        refused = re.search(r"os_error_code='([0-9]+)'", str(error))
+        if refused is None:
+            raise
+        with writing(path):
+            raise OSError(int(refused[1]), os.strerror(int(refused[1]))) from error
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, max(size, 1))
+    else:
+        file.truncate(size)
 
 
 @contextmanager
