@@ -351,6 +351,7 @@ OUT_OF_RANGE = {
     "metrics.windows": ((), (0,), (1,), (-8,), (8, 8), (10**9,)),
     "report.overlays": (-1, 10**9),
     "report.page": (-1, 10**9),
+    "report.experiment": ("voc",),
     "train.family": ("",),
     "train.channels": LEVELS,
     "train.depths": LEVELS,

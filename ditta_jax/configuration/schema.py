@@ -316,6 +316,11 @@ SCHEMA: Schema = {
         "video": Setting(True, _FLAG, "write overlay.mp4 of each video"),
         "predictions": Setting(True, _FLAG, "write every predicted label map"),
         "tensorboard": Setting(False, _FLAG, "write losses for TensorBoard"),
+        "experiment": Setting(
+            "",
+            one_of("", "vspw", "vspw_to_cityscapes", "ade20k_to_vspw"),
+            "of the paper, whose figures are shown beside the run's; empty: none",
+        ),
     },
     "train": {
         "family": Setting(
