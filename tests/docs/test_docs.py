@@ -1,0 +1,196 @@
+"""The pages: they build, their Python runs, and their commands are commands of this program."""
+
+import functools
+import importlib.util
+import itertools
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ditta_jax import __main__ as program
+from ditta_jax.configuration import checked
+from ditta_jax.configuration.command_line import parse
+from ditta_jax.configuration.schema import flat
+from ditta_jax.configuration.settings_page import page
+from ditta_jax.configuration.shipped import shipped
+from ditta_jax.students import checkpoint, families
+from ditta_jax.students.card import StudentCard
+from tests.docs import schemas
+from tests.docs.schemas import DOCS
+
+REPOSITORY = DOCS.parent
+PAGES = sorted([*DOCS.glob("*.md"), REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OURS = r"(?:ditta-jax|python -m (?:ditta_jax|teacher_bridge))"
+INDENTED = re.compile(rf"^    ({OURS}\b.*)$", re.MULTILINE)
+SPOKEN = re.compile(rf"`({OURS}[^`]*)`")
+FILE = re.compile(r"`((?:ditta_jax|teacher_bridge|tests|configs)/[\w/.]+\.\w+)`")
+
+
+def blocks(language):
+    for path in PAGES:
+        for number, (kind, text) in enumerate(BLOCK.findall(path.read_text())):
+            if kind == language:
+                yield pytest.param(text, id=f"{path.name}-{number}")
+
+
+def commands():
+    """Every command of this program on any page, with continued lines joined."""
+    found = {}
+    for path in PAGES:
+        text = path.read_text().replace("\\\n", " ")
+        lines = [
+            line
+            for kind, block in BLOCK.findall(text)
+            if kind == "console"
+            for line in block.splitlines()
+        ]
+        for line in [*lines, *INDENTED.findall(text), *SPOKEN.findall(text)]:
+            line = line.partition(" #")[0].partition(" > ")[0].strip()
+            if re.match(OURS, line):
+                found.setdefault(" ".join(line.split()), path.name)
+    return [pytest.param(line, id=f"{page}: {line}") for line, page in found.items()]
+
+
+@pytest.mark.parametrize("text", list(blocks("python")))
+def test_python_on_the_pages_runs(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(families, "FAMILIES", dict(families.FAMILIES))
+    names = {"__name__": "page"}
+    exec(compile(text, "page", "exec"), names)
+    if "get_config" in names:
+        checked(names["get_config"](), "page")
+    if "student" in names:  # of a family of one's own: it goes where students go
+        card = StudentCard(names["student"].config, ("a", "b", "c"), ((0, 0, 0),) * 3, {})
+        checkpoint.save(tmp_path / "student", names["student"], card)
+        loaded, _ = checkpoint.load(str(tmp_path / "student"))
+        assert checkpoint.fingerprint(loaded) == checkpoint.fingerprint(names["student"])
+    if "video" in names:
+        video = names["video"]
+        assert video.frames[3].shape == (*video.size, 3) and len(video.labels) == 8
+        assert video.frames.encoded(0).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_on_the_pages_exist_with_their_settings(line):
+    """Modules are there, settings are the schema's, options those of the program's own help."""
+    words = shlex.split(line)
+    if words[0] == "ditta-jax":
+        known = {name for name, _, _ in program.COMMANDS} | {"COMMAND", "--help", "--version"}
+        assert set(words[1:2]) <= known
+        if len(words) < 3 or words[1] == "COMMAND":
+            return
+        words = ["python", "-m", f"ditta_jax.{words[1]}", *words[2:]]
+    module, rest = words[2], words[3:]
+    assert module == "ditta_jax.COMMAND" or importlib.util.find_spec(module), module
+    if module == "teacher_bridge" and rest[:1] in (["inspect"], ["quality"]):
+        module, rest = f"teacher_bridge {rest[0]}", rest[1:]
+    settings = {key: own.default for key, own in flat()}
+    for word, after in itertools.pairwise([*rest, ""]):
+        if word.startswith("--config."):
+            key, _, value = word.removeprefix("--config.").partition("=")
+            if (key, value) != ("KEY", "VALUE"):
+                assert key in settings, f"no setting {key}"
+                parse(value, settings[key], word)
+        elif word == "--grid":
+            assert after.partition("=")[0] in settings
+        elif word == "--config" and module.startswith("ditta_jax."):
+            here = after == "my.py" or (REPOSITORY / after).is_file()
+            assert shipped(after) or here or after == "FILE", after
+        elif word.startswith("--") and word not in ("--help", "--config"):
+            assert word.partition("=")[0] in help_of(module), f"{module} knows no {word}"
+
+
+@functools.cache
+def help_of(module):
+    """What `--help` prints."""
+    command = [sys.executable, "-m", *module.split(), "--help"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{module}: {done.stderr}"
+    return done.stdout
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_the_page_of_settings_is_the_schemas():
+    how = "python -m ditta_jax.configuration.settings_page > docs/configuration.md"
+    assert (DOCS / "configuration.md").read_text() == page(), f"write it anew: {how}"
+
+
+def test_links_of_readme_and_contributing_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", (REPOSITORY / name).read_text()):
+            assert (REPOSITORY / link).exists(), f"{name}: {link}"
+
+
+def test_one_version():
+    version = re.search(r'^version = "(.*)"$', (REPOSITORY / "pyproject.toml").read_text(), re.M)[1]
+    assert f"version: {version}\n" in (REPOSITORY / "CITATION.cff").read_text()
+    assert f"## {version}\n" in (REPOSITORY / "CHANGELOG.md").read_text()
+
+
+def test_a_made_up_run_is_as_the_schemas_say(tmp_path):
+    from tests.runs.page.made_up_run import write_run
+
+    run = write_run(tmp_path / "demo")
+    schemas.check_run(run, kinds=("film",))
+
+
+def test_a_request_and_its_answer_are_as_the_schemas_say(tmp_path):
+    import numpy as np
+
+    from ditta_jax.teacher import mask_rle
+    from ditta_jax.teacher.cache import write_masklets, write_request
+    from ditta_jax.teacher.records import Masklets, Request, class_peaks
+    from tests.runs.page.made_up_run import SIZE, frame_at, labels_at
+
+    labels = [labels_at(t, "frozen") for t in range(2)]
+    peaks = tuple(class_peaks(label, np.full(SIZE, 0.9)) for label in labels)
+    request = Request("v", ("0", "1"), SIZE, 3, peaks)
+
+    class Frames(list):
+        def frame_name(self, index):
+            return str(index)
+
+        def file(self, index):
+            return None
+
+        def encoded(self, index):
+            from ditta_jax.data.images import encode_png
+
+            return encode_png(self[index])
+
+    entry = write_request(tmp_path, request, Frames([frame_at(0), frame_at(1)]))
+    masks = tuple(((1, mask_rle.encode(label == 1)),) for label in labels)
+    masklets = Masklets(SIZE, (1,), masks, request.pixels_per_class(), {"teacher": "none"})
+    write_masklets(entry, "k" * 8, masklets)
+    schemas.check_cache(tmp_path)
+
+
+def test_no_page_names_a_file_that_is_not_there():
+    """Paths of the packages in backticks are paths of the repository."""
+    for path in PAGES:
+        for name in FILE.findall(path.read_text()):
+            of_sam2 = name.startswith("configs/sam2")
+            assert of_sam2 or Path(REPOSITORY / name).exists(), f"{path.name}: {name}"
