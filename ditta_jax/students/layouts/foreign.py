@@ -18,12 +18,14 @@ from ditta_jax.students.layouts import (
 from ditta_jax.students.layouts.huggingface_layout import HUGGINGFACE, HUGGINGFACE_5
 from ditta_jax.students.layouts.openmmlab_layout import OPENMMLAB
 from ditta_jax.students.layouts.released_layout import RELEASED
+from ditta_jax.students.layouts.smp_layout import SMP
 from ditta_jax.students.layouts.weight_layout import Loaded
 
 LAYOUTS = {
     "released": (RELEASED,),
     "huggingface": (HUGGINGFACE, HUGGINGFACE_5),
     "openmmlab": (OPENMMLAB,),
+    "smp": (SMP,),
 }
 
 
@@ -96,9 +98,9 @@ def _folder_of(source: Path) -> Path | None:
         raise UserError(f"{source}: no such file or folder{hint}")
     if source.is_dir():
         return source
-    config = source.parent / huggingface_folder.CONFIG
-    is_one = source.name in huggingface_folder.WEIGHT_FILES and config.is_file()
-    return source.parent if is_one else None
+    if source.name in huggingface_folder.WEIGHT_FILES:
+        return source.parent if huggingface_folder.is_segformer(source.parent) else None
+    return None
 
 
 def _check_patterns(patterns: Sequence[str]) -> None:

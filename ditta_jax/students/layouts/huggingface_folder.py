@@ -84,6 +84,12 @@ def read_config(folder: Path) -> tuple[SegFormerConfig, tuple[str, ...]]:
     return config, names
 
 
+def is_segformer(folder: Path) -> bool:
+    """Whether a folder's config.json is that of a SegFormer of `transformers`."""
+    path = folder / CONFIG
+    return path.is_file() and _json(path).get("model_type") == "segformer"
+
+
 def weight_file(folder: Path) -> Path:
     """The file with a folder's weights, or the index of its shards.
 

@@ -64,11 +64,12 @@ def recognise(parts: Parts, layouts: Sequence[Layout], source: str, part: str = 
     places = [place for name, arrays in plain.items() for place in _places(name, arrays, layouts)]
     if not places:
         raise UserError(_unknown(plain, layouts, source))
+    places = [place for place in places if place.decoder is not None] or places
     wanted = [place for place in places if not part or part in _names_of(place)]
     if not wanted:
         known = ", ".join(sorted({repr(name) for p in places for name in _names_of(p) if name}))
         raise UserError(f"{source}: --part {part}: there is none; known: {known or 'only one'}")
-    best = min(wanted, key=lambda place: (place.decoder is None, _is_second(place)))
+    best = min(wanted, key=_is_second)
     if best.decoder is None:
         raise UserError(
             f"{source}: no segmentation head: an encoder ({best.layout.name} layout) and nothing "
@@ -126,10 +127,11 @@ def _prefixes(arrays: Mapping[str, np.ndarray], ending: str) -> list[str]:
 
 def _renamed(arrays: Mapping[str, np.ndarray], place: _Place) -> Named:
     """Keys under the two prefixes by the layout's own; the longer prefix is looked at first."""
-    pairs = [
-        (place.encoder, place.layout.encoder[0]),
-        (place.decoder or "", place.layout.decoder[0]),
-    ]
+    layout = place.layout
+    pairs = [(place.encoder, layout.encoder[0]), (place.decoder or "", layout.decoder[0])]
+    if layout.beside:
+        around = (place.decoder or "").removesuffix(layout.decoder[0])
+        pairs.append((around + layout.beside, layout.beside))
     pairs.sort(key=lambda pair: -len(pair[0]))
     inside, beside = {}, {}
     for key, array in arrays.items():
@@ -139,7 +141,7 @@ def _renamed(arrays: Mapping[str, np.ndarray], place: _Place) -> Named:
                 break
         else:
             beside[key] = "beside the model"
-    return Named(place.layout, place.layout.prepare(inside), beside)
+    return Named(layout, layout.prepare(inside), beside)
 
 
 def _unknown(plain: Parts, layouts: Sequence[Layout], source: str) -> str:

@@ -106,7 +106,8 @@ def _key(layout: Layout, here: str, level: int) -> str:
     rows = (*layout.level, *layout.block, *layout.reduced_block, *layout.head)
     there = next(row.there for row in rows if row.here == here)
     name = there if isinstance(there, str) else there[0]
-    return name.format(level=level, number=level + 1, block=0) + ".weight"
+    indices = {"level": level, "number": level + 1, "coarse": len(_LEVELS) - 1 - level}
+    return name.format(block=0, **indices) + ".weight"
 
 
 def _depth(layout: Layout, arrays: Mapping[str, np.ndarray], level: int) -> int:

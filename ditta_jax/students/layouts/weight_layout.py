@@ -37,7 +37,7 @@ class Layer(NamedTuple):
 
     Attributes:
         there: name in the foreign layout; several names are concatenated over outputs. Templates
-            with `{level}` 0…3, `{number}` 1…4 and `{block}`.
+            with `{level}` 0…3, `{number}` 1…4, `{coarse}` 3…0 and `{block}`.
         here: name in the student, a template too.
         kind: NORM, LINEAR, …
         group: name of an optional part of the model that may be absent as a whole.
@@ -64,6 +64,7 @@ class Layout(NamedTuple):
         config: type of the students' sizes.
         fixed: sizes that no shape shows and all models of the layout share.
         prepare: makes arrays of a kind that the rows cannot say into ones that they can.
+        beside: prefix of a third part, which stands beside the decoder.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Layout(NamedTuple):
     config: type = SegFormerConfig
     fixed: Mapping[str, Any] = MappingProxyType({})
     prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict
+    beside: str = ""
 
 
 class Weight(NamedTuple):
@@ -115,7 +117,8 @@ def expand(layout: Layout, config: Any) -> list[Weight]:
                 weights.append(Weight(keys, path, form, layer.group))
 
     for level, depth in enumerate(config.depths):
-        add(layout.level, level=level, number=level + 1)
+        coarse = len(config.depths) - 1 - level
+        add(layout.level, level=level, number=level + 1, coarse=coarse)
         for block in range(depth):
             add(layout.block, level=level, number=level + 1, block=block)
             if config.reductions[level] > 1:

@@ -217,6 +217,35 @@ def test_strange_notes_do_no_harm(tmp_path, meta):
     assert found.classes == found.palette == ()
 
 
+# ------------------------------------------------------------------ segmentation_models.pytorch
+
+
+@pytest.mark.robustness(
+    AREA, "a SegFormer of segmentation_models.pytorch", "read; its levels come in another order"
+)
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_segmentation_models_pytorch_is_read(tmp_path, prefix):
+    names = {
+        "backbone.": "encoder.",
+        "decode_head.linear_fuse.conv": "decoder.fuse_stage.0",
+        "decode_head.linear_fuse.bn": "decoder.fuse_stage.1",
+        "decode_head.linear_pred": "segmentation_head.0",
+        **{
+            f"decode_head.linear_c{n}.proj": f"decoder.mlp_stage.{4 - n}.linear"
+            for n in range(1, 5)
+        },
+    }
+    state = {}
+    for key, value in PUBLISHED.items():
+        old = next(own for own in names if key.startswith(own))
+        state[prefix + key.replace(old, names[old])] = value
+    assert state[f"{prefix}decoder.mlp_stage.0.linear.weight"].shape == (8, 10)
+    torch.save({"state_dict": state | {"loss.weight": torch.ones(3)}}, tmp_path / "w.ckpt")
+    found = read(tmp_path / "w.ckpt")
+    assert found.layout == "segmentation_models.pytorch"
+    assert_published(found)
+
+
 # ---------------------------------------------------------------------------- OpenMMLab's own
 
 
