@@ -30,6 +30,10 @@ class UserError(Exception):
     """
 
 
+class WriteError(UserError):
+    """A result cannot be written: no fault of one video, the next one would meet it too."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asks the program to end.
 

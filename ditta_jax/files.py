@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ditta_jax.errors import UserError
+from ditta_jax.errors import WriteError
 
 _HEAD = b'{\n"checksum": "'
 _HEX_DIGITS = 64
@@ -118,7 +118,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {_reason(path, error)}") from error
+        raise WriteError(f"{path}: cannot be written: {_reason(path, error)}") from error
 
 
 def check_writable(folder: Path) -> None:

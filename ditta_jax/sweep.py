@@ -10,19 +10,23 @@ options make their product. Results: a table, and `<output>/<name>/sweep.json`.
 import itertools
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from ditta_jax.adapt import (
-    Work,
-    ask_teacher,
-    check_settings,
-    open_work,
-    teacher_answer,
-)
 from ditta_jax.configuration import check_value, from_command_line
 from ditta_jax.errors import UserError, run
+
+if TYPE_CHECKING:  # the settings are read before these, and what they import, are loaded
+    from ditta_jax.algorithm.settings import Settings
+    from ditta_jax.data.video import Video
+    from ditta_jax.methods.protocol import WarmUp
+    from ditta_jax.metrics.scores import Scores
+    from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.work import Work
 
 # Numbers that a compiled program takes as arguments, or that act before it.
 SWEPT = tuple(f"tta.{n}" for n in ("lr", "beta1", "beta2", "eps", "weight_decay", "momentum")) + (
@@ -32,20 +36,21 @@ SWEPT = tuple(f"tta.{n}" for n in ("lr", "beta1", "beta2", "eps", "weight_decay"
 MOST_SETTINGS = 1000  # in one sweep; all of them are in memory at once
 
 
-def main() -> None:
+def main() -> int:
     """Read settings and grid, and sweep."""
     config, options = from_command_line(
         "ditta_jax.sweep", {"grid": "KEY=VALUE,VALUE,…; may be repeated"}
     )
     grid = read_grid(options["grid"])
-    check_settings(config)
 
     from ditta_jax.algorithm import precision
-    from ditta_jax.runs import devices
+    from ditta_jax.runs import devices, settings
 
+    settings.check(config)
     devices.prepare(compute=config.precision.compute, matmul=config.precision.matmul)
     with precision.policy(**config.precision):
-        sweep(config, grid)
+        rows = sweep(config, grid)
+    return 1 if rows[0]["failed"] else 0
 
 
 def read_grid(texts: list[str]) -> list[dict[str, float]]:
@@ -85,7 +90,7 @@ def _swept(key: str, text: str, where: str) -> float:
     return float(check_value(key, value, where))
 
 
-def with_settings(config: ConfigDict, settings: dict[str, float]) -> ConfigDict:
+def with_settings(config: ConfigDict, settings: Mapping[str, Any]) -> ConfigDict:
     """A copy of the configuration with some numbers changed."""
     copy = config.copy_and_resolve_references()
     with copy.unlocked():
@@ -94,26 +99,47 @@ def with_settings(config: ConfigDict, settings: dict[str, float]) -> ConfigDict:
 
 
 def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
-    """Scores of all videos under every setting; returns what sweep.json holds."""
+    """Scores of all videos under every setting; returns what sweep.json holds.
+
+    Raises:
+        UserError: a setting has a value that does not exist, or no video could be done.
+    """
     from ditta_jax.files import write_atomically
     from ditta_jax.metrics.scores import no_scores
-    from ditta_jax.runs import results
+    from ditta_jax.runs import teaching
+    from ditta_jax.runs.failures import Failures
     from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.settings import settings_of
+    from ditta_jax.runs.warm_ups import WarmUps
+    from ditta_jax.runs.work import open_work
 
-    work = open_work(config)
-    entries = ask_teacher(work)
-    configs = [with_settings(config, settings) for settings in grid]
+    settings = [settings_of(with_settings(config, changes)) for changes in grid]
+    work = open_work(with_settings(config, {"methods": ("frozen", "ditta")}))
+    names = work.videos.names
     totals = [no_scores(len(work.classes), tuple(config.metrics.windows))] * (len(grid) + 1)
-    with RunProgress(len(work.videos)) as progress:
-        for index, name in enumerate(work.videos.names):
-            with progress.video(name):
-                scores = sweep_video(work, work.videos[index], entries[name], configs, progress)
-            totals = [total + own for total, own in zip(totals, scores, strict=True)]
-    names = ["frozen student", *(" ".join(f"{k}={v:g}" for k, v in s.items()) for s in grid)]
-    rows = [
-        {"setting": name} | results.without_nan(total.result())
-        for name, total in zip(names, totals, strict=True)
-    ]
+    kept_frozen = np.zeros(len(grid), int)
+    done = 0
+    with WarmUps(config.parallel.keep_gb * 1e9, Path(config.output)) as warm_ups:
+        with RunProgress(len(names)) as progress:
+            failures = Failures(progress.say)
+        entries = teaching.label_and_ask(work, names, warm_ups, failures)
+        with RunProgress(len(names), done=len(failures)) as progress:
+            for name in names:
+                if name in failures:
+                    continue
+                with progress.video(name), failures.of(name):
+                    video = work.videos[names.index(name)]
+                    warm_up = teaching.label_once(work, video, warm_ups, progress)
+                    masks = teaching.masks_of(work, video, warm_up, entries.get(name))
+                    warm_up = warm_up._replace(masks=masks)
+                    scores, reasons = sweep_video(work, video, warm_up, settings, progress)
+                    totals = [total + own for total, own in zip(totals, scores, strict=True)]
+                    kept_frozen = kept_frozen + np.array([r is not None for r in reasons])
+                    done += 1
+    if not done:
+        first, message = next(iter(failures.items()))
+        raise UserError(f"no video could be done; {first}: {message}")
+    rows = rows_of(grid, [total.result() for total in totals], [0, *kept_frozen.tolist()], failures)
     path = Path(config.output) / config.name / "sweep.json"
     write_atomically(path, (json.dumps(rows, indent=1) + "\n").encode())
     _print(rows)
@@ -121,35 +147,76 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     return rows
 
 
-def sweep_video(work: Work, video, entry: Path, configs: list[ConfigDict], progress) -> list:
-    """Scores of one video: of the frozen student, then of every configuration.
+def rows_of(grid, scores, kept_frozen, failures) -> list[dict]:
+    """One row per setting: scores, videos that keep the frozen student's labels, and failed ones.
+
+    A setting under which a video cannot be adapted counts with the frozen student's labels there,
+    and says so; the other settings are what they are.
+    """
+    from ditta_jax.runs import results
+
+    names = ["frozen student", *(" ".join(f"{k}={v:g}" for k, v in s.items()) for s in grid)]
+    return [
+        {"setting": name}
+        | results.without_nan(own)
+        | {"kept_frozen": kept, "failed": sorted(failures)}
+        for name, own, kept in zip(names, scores, kept_frozen, strict=True)
+    ]
+
+
+def sweep_video(
+    work: "Work",
+    video: "Video",
+    warm_up: "WarmUp",
+    settings: Sequence["Settings"],
+    progress: "RunProgress",
+) -> tuple[list["Scores"], list[str | None]]:
+    """One video under K settings.
+
+    Returns:
+        scores of the frozen student, then of every setting; and per setting, why the video keeps
+        the frozen student's labels (None where it does not).
 
     Raises:
-        UserError: the video has no labels.
+        UserError: the video has no labels, or no frames to score.
     """
+    from ditta_jax.methods import ditta
     from ditta_jax.metrics.scores import VideoScores
-    from ditta_jax.runs import stages
+    from ditta_jax.runs import finished, stages
 
     if video.labels is None:
         raise UserError(f"{video.name}: a sweep compares scores, and this video has no labels")
-    C, windows = len(work.classes), tuple(work.config.metrics.windows)
-    with progress.stage("A: student on the warm-up frames") as advance:
-        frozen = stages.label_warm_up(work.model, video, work.config, advance)
-        masklets = teacher_answer(work, video, entry)
-        targets = [stages.targets_of(masklets, frozen, C, own) for own in configs]
-    with progress.stage(f"C: adaptation under {len(configs)} settings"):
-        networks = stages.adapt_under_settings(work.model, frozen, targets, configs, video.name)
-    scores = [VideoScores(C, windows) for _ in range(len(configs) + 1)]
-    first = stages.first_scored(len(video.frames), work.config.warmup.percent)
-    with progress.stage("D: segmentation", len(video.frames) - first) as advance:
-        for out in stages.segment_rest_under_settings(
-            work.model, networks, frozen, video, work.config
+    finished.check_length(work, video)
+
+    # ------------------------------------------------------------------ B, C
+    with progress.stage(f"C: adaptation under {len(settings)} settings", video=video.name):
+        prepared, reasons = ditta.prepare_under_settings(work.model, warm_up, settings)
+
+    # ------------------------------------------------------------------ D
+    windows = tuple(work.config.metrics.windows)
+    scores = [VideoScores(len(work.classes), windows) for _ in range(len(settings) + 1)]
+    methods = list(work.methods.values())
+    first = work.first_scored(video)
+    start = {"frozen": work.methods["frozen"].prepare(work.model, warm_up, work.settings)}
+    start["ditta"] = prepared
+    with progress.stage("D: segmentation", len(video.frames) - first, video.name) as advance:
+        for out in stages.segment_rest(
+            work.model,
+            methods,
+            start,
+            video.frames,
+            video.size,
+            first,
+            work.settings,
+            stages.Clocks(methods),
+            several=True,
         ):
-            truth = video.labels[out.index]
-            for total, prediction in zip(scores, [out.frozen, *out.adapted], strict=True):
-                total.update(prediction, truth)
+            frozen, truth = out.labels["frozen"], video.labels[out.index]
+            scores[0].update(frozen, truth)
+            for score, own, reason in zip(scores[1:], out.labels["ditta"], reasons, strict=True):
+                score.update(frozen if reason is not None else own, truth)
             advance()
-    return [total.finish() for total in scores]
+    return [score.finish() for score in scores], reasons
 
 
 def _print(rows: list[dict]) -> None:
@@ -157,12 +224,24 @@ def _print(rows: list[dict]) -> None:
     from rich.table import Table
 
     table = Table()
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == "setting" else "right")
+    scores = [name for name in rows[0] if name not in ("setting", "kept_frozen", "failed")]
+    table.add_column("setting")
+    for name in scores:
+        table.add_column(f"{name} %", justify="right")
     for row in rows:
-        numbers = (v for k, v in row.items() if k != "setting")
-        table.add_row(row["setting"], *("-" if v is None else f"{100 * v:.2f}" for v in numbers))
-    Console().print(table)
+        numbers = ("-" if row[name] is None else f"{100 * row[name]:.2f}" for name in scores)
+        table.add_row(row["setting"], *numbers)
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if row["kept_frozen"]:
+            console.print(
+                f"* {row['setting']}: {row['kept_frozen']} videos keep the frozen student's labels:"
+                " nothing was learnt there, or what was learnt is not finite",
+                soft_wrap=True,
+            )
+    if rows[0]["failed"]:
+        console.print(f"failed, not in the table: {', '.join(rows[0]['failed'])}", soft_wrap=True)
 
 
 if __name__ == "__main__":

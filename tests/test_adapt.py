@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.data.sources import Videos
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
+from ditta_jax.runs.video_work import VideoWork
 from ditta_jax.students import checkpoint
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
@@ -28,7 +30,8 @@ from ditta_jax.teacher.records import Masklets
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEACHER = "sha256:" + 64 * "a"
 FRAMES, WARMUP = 5, 2  # of procedural_drive/tiny, at 50 %
-METHODS = {"iss", "ditta"}
+METHODS = {"frozen", "ditta"}
+SCORES = ("mIoU", "wIoU", "mVC8", "mVC16", "class_iou")
 
 
 def imagined_teacher(cache, settings, entries, on_progress):
@@ -103,6 +106,11 @@ def whole_run(base, tmp_path_factory):
     return output, result
 
 
+def scores_of(result):
+    """Scores of each method; the times beside them differ from run to run."""
+    return {m: {k: own.get(k) for k in SCORES} for m, own in result["methods"].items()}
+
+
 def png(path):
     return np.asarray(Image.open(path))
 
@@ -123,20 +131,29 @@ def test_a_run_leaves_results_losses_predictions_and_overlays(whole_run):
     assert [video["name"] for video in result["videos"]] == ["video_000", "video_001"]
     for video in result["videos"]:
         assert (video["frames"], video["warmup"], video["scored"]) == (5, 2, 3)
-        assert video["details"] == {"objects": 2, "targets": 2, "teacher_seconds": 0.5}
+        assert video["details"] == {"objects": 2, "teacher_seconds": 0.5}
+        assert video["methods"].keys() == METHODS
+        assert video["methods"]["ditta"]["targets"] == 2
+        for told in video["methods"].values():
+            assert told["frames_per_second"] > 0 and told["preparation_seconds"] >= 0
+            assert told["kept_frozen"] is None and told["protocol"] == "freeze"
         assert video["seconds"].keys() == {"A", "B", "C", "D"}
         assert video["scores"].keys() == METHODS
+    assert result["failed"] == {} and result["peak_memory"]["bytes"] > 0
     assert {"packages", "devices", "commit"} <= result["environment"].keys()
     assert result["config"]["tta"]["iters"] == 2
     rows = lines(folder / "losses.jsonl")
     steps = [(r["video"], r["pass"], r["frame"]) for r in rows]
     names = ("video_000", "video_001")
     assert steps == [(v, i, t) for v in names for i in range(2) for t in range(WARMUP)]
+    assert {r["method"] for r in rows} == {"ditta"}
     assert all((r["distill_fused"] is None) == (r["frame"] == 0) for r in rows)
     for name in names:
-        predictions = sorted((folder / "predictions" / name).iterdir())
-        assert [p.name for p in predictions] == [f"{t:05d}.png" for t in range(WARMUP, FRAMES)]
-        assert png(predictions[0]).shape == (96, 160) and png(predictions[0]).max() < len(CLASSES)
+        for method in METHODS:
+            predictions = sorted((folder / "predictions" / name / method).iterdir())
+            assert [p.name for p in predictions] == [f"{t:05d}.png" for t in range(WARMUP, FRAMES)]
+            first = png(predictions[0])
+            assert first.shape == (96, 160) and first.max() < len(CLASSES)
         assert len(list((folder / "overlays" / name).iterdir())) == 2
     assert not list(output.rglob("*writing*")) and not list(output.rglob("*.tmp"))
 
@@ -146,15 +163,17 @@ def test_scores_are_those_of_the_predictions_on_disk(whole_run, base):
     from ditta_jax.metrics.scores import VideoScores
 
     output, result = whole_run
-    total = None
-    for video in open_videos(base.data):
-        scores = VideoScores(len(CLASSES), (8, 16))
-        for t in range(WARMUP, FRAMES):
-            prediction = png(output / "run" / "predictions" / video.name / f"{t:05d}.png")
-            scores.update(prediction, video.labels[t])
-        total = scores.finish() if total is None else total + scores.finish()
-    for name in ("mIoU", "wIoU"):
-        assert result["methods"]["ditta"][name] == pytest.approx(total.result()[name], abs=1e-12)
+    for method in METHODS:
+        total = None
+        for video in open_videos(base.data):
+            scores = VideoScores(len(CLASSES), (8, 16))
+            folder = output / "run" / "predictions" / video.name / method
+            for t in range(WARMUP, FRAMES):
+                scores.update(png(folder / f"{t:05d}.png"), video.labels[t])
+            total = scores.finish() if total is None else total + scores.finish()
+        for name in ("mIoU", "wIoU"):
+            expected = pytest.approx(total.result()[name], abs=1e-12)
+            assert result["methods"][method][name] == expected
 
 
 def test_a_second_run_computes_no_video_again(whole_run, base, monkeypatch):
@@ -183,22 +202,22 @@ def count_groups(monkeypatch):
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
     whole_run, base, monkeypatch, tmp_path
 ):
-    done, segment = [], adapt.segment_video
+    done, segment = [], VideoWork.segment
 
-    def killed(work, video, *rest):
-        if video.name == "video_001" and not done:
-            done.append(video.name)
+    def killed(own, advance):
+        if own.name == "video_001" and not done:
+            done.append(own.name)
             raise KeyboardInterrupt
-        return segment(work, video, *rest)
+        return segment(own, advance)
 
-    monkeypatch.setattr(adapt, "segment_video", killed)
+    monkeypatch.setattr(VideoWork, "segment", killed)
     with pytest.raises(KeyboardInterrupt):
         adapt.adapt_videos(settings(base, tmp_path))
     assert not (tmp_path / "run" / "result.json").exists()
     groups = count_groups(monkeypatch)
     result = adapt.adapt_videos(settings(base, tmp_path))
     assert groups == [["video_001"]]
-    assert result["methods"] == whole_run[1]["methods"]
+    assert scores_of(result) == scores_of(whole_run[1])
     theirs = lines(whole_run[0] / "run" / "losses.jsonl")
     assert lines(tmp_path / "run" / "losses.jsonl") == theirs  # each step once
 
@@ -217,7 +236,7 @@ def double(base, tmp_path):
 
 def predictions(output):
     files = sorted((output / "run" / "predictions").rglob("*.png"))
-    return {f"{path.parent.name}/{path.name}": png(path).tobytes() for path in files}
+    return {str(path.relative_to(output)): png(path).tobytes() for path in files}
 
 
 def steps(rows):
@@ -227,13 +246,13 @@ def steps(rows):
 def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
     one_by_one = adapt.adapt_videos(double)
     expected, losses = predictions(tmp_path), lines(tmp_path / "run" / "losses.jsonl")
-    groups, segment = count_groups(monkeypatch), adapt.segment_video
+    groups, segment = count_groups(monkeypatch), VideoWork.segment
     double.output = str(tmp_path / "side_by_side")
     double.parallel.videos = 3
     side_by_side = adapt.adapt_videos(double)
     assert groups == [["video_000", "video_001"]]
     assert predictions(tmp_path / "side_by_side") == expected
-    assert side_by_side["methods"] == one_by_one["methods"]
+    assert scores_of(side_by_side) == scores_of(one_by_one)
     found = lines(tmp_path / "side_by_side" / "run" / "losses.jsonl")
     assert steps(found) == steps(losses)
     totals = ([row["total"] for row in rows] for rows in (found, losses))
@@ -245,15 +264,15 @@ def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
     double.output = str(tmp_path / "killed")
     groups.clear()
 
-    def killed(work, video, *rest):
-        if video.name == "video_001":
+    def killed(own, advance):
+        if own.name == "video_001":
             raise KeyboardInterrupt
-        return segment(work, video, *rest)
+        return segment(own, advance)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(adapt, "segment_video", killed)
+        patch.setattr(VideoWork, "segment", killed)
         adapt.adapt_videos(double)
-    assert adapt.adapt_videos(double)["methods"] == one_by_one["methods"]
+    assert scores_of(adapt.adapt_videos(double)) == scores_of(one_by_one)
     assert groups == [["video_000", "video_001"], ["video_001"]]
     assert steps(lines(tmp_path / "killed" / "run" / "losses.jsonl")) == steps(losses)
     assert predictions(tmp_path / "killed") == expected
@@ -266,7 +285,7 @@ def test_a_group_is_of_one_size_and_of_unfinished_videos():
     )
     config = default_config()
     config.parallel.videos = 2
-    work = adapt.Work(config, None, "", videos, (), (), None, Path())
+    work = SimpleNamespace(config=config, videos=videos)
 
     def groups(finished):
         return ["".join(v.name for v in group) for group in adapt.groups_of_videos(work, finished)]
@@ -282,7 +301,7 @@ def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):
     config = settings(base, tmp_path, max_videos=1)
     config.teacher.update(config="ground-truth", checkpoint="")
     (video,) = adapt.adapt_videos(config)["videos"]
-    assert video["details"]["objects"] > 2 and video["details"]["targets"] == WARMUP
+    assert video["details"]["objects"] > 2 and video["methods"]["ditta"]["targets"] == WARMUP
 
 
 @pytest.fixture
@@ -301,8 +320,9 @@ def folder_of_frames(base, tmp_path):
 def test_unlabelled_frames_give_predictions_and_no_scores(base, folder_of_frames, tmp_path):
     config = settings(base, tmp_path, kind="folder", path=str(folder_of_frames))
     result = adapt.adapt_videos(config)
-    assert result["methods"] == {} and result["videos"][0]["scores"] == {}
-    predictions = tmp_path / "run" / "predictions" / "street"
+    assert result["methods"].keys() == METHODS and result["videos"][0]["scores"] == {}
+    assert not any("mIoU" in own for own in result["methods"].values())
+    predictions = tmp_path / "run" / "predictions" / "street" / "ditta"
     assert sorted(p.name for p in predictions.iterdir()) == ["2.png", "3.png", "4.png"]
     assert (tmp_path / "run" / "losses.jsonl").stat().st_size > 0
 

@@ -63,7 +63,7 @@ def test_each_setting_scores_as_a_run_of_its_own(config, double):
         methods = adapt.adapt_videos(single)["methods"]
         for score in ("mIoU", "wIoU", "mVC2"):
             assert row[score] == pytest.approx(methods["ditta"][score], abs=1e-9)
-            assert rows[0][score] == methods["iss"][score]
+            assert rows[0][score] == methods["frozen"][score]
 
 
 @pytest.mark.parametrize(

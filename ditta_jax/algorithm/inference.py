@@ -1,7 +1,8 @@
 """Stages A and D: label frames with the frozen student, and segment the video after adaptation.
 
 The encoder sees each frame once. What a frame needs of the one before it, its embedding and its
-logits, is the carry of a scan; probabilities exist for one block of rows at a time.
+logits, is the carry of a scan (`methods.stream`); probabilities exist for one block of rows at a
+time.
 """
 
 import functools
@@ -12,9 +13,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PyTree, UInt8
 
-from ditta_jax.algorithm.adaptation import map_settings
 from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_blocks
 from ditta_jax.students.parts import Adaptable, join_student
+from ditta_jax.students.student import Student
 
 
 class PlainLabels(NamedTuple):
@@ -49,7 +50,7 @@ def encode(
 ) -> PyTree[Float[Array, "T _h _w _c"]]:
     """Encoder features of frames in evaluation mode, frame by frame."""
     student = join_student(graph, encoder, network)
-    return jax.lax.map(functools.partial(_encode, student), frames)
+    return jax.lax.map(functools.partial(encode_frame, student), frames)
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "size", "input_size"))
@@ -83,115 +84,44 @@ def previous_frame(
     return PreviousFrame(f, z, jnp.asarray(exists))
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("graph", "size", "threshold", "attention"),
-    donate_argnames="previous",
-)
-def segment(
-    graph: nnx.GraphDef,
-    encoder: nnx.State,
-    network: Adaptable,
-    frozen: Adaptable | None,
+def label_frame(
+    student: Student, features: PyTree, size: tuple[int, int], input_size: tuple[int, int]
+) -> UInt8[Array, "H W"]:
+    """The image model alone: argmax of the plain branch of a frame of features [h, w, c]."""
+    return _label(_embed(student, features)[1], size, input_size)
+
+
+def fuse_frame(
+    student: Student,
     previous: PreviousFrame,
-    frames: Float[Array, "T Hi Wi 3"],
+    features: PyTree,
     size: tuple[int, int],
+    input_size: tuple[int, int],
     threshold: float,
     attention: str = "tiles",
-) -> tuple[PreviousFrame, UInt8[Array, "T H W"], UInt8[Array, "T H W"] | None]:
-    """Stage D on consecutive frames, and the unadapted student on the same features.
+) -> tuple[PreviousFrame, UInt8[Array, "H W"]]:
+    """Stage D on one frame, the body of a scan over the video.
 
     Args:
-        graph: structure of the student.
-        encoder: its encoder.
-        network: adapted decoder and fusion.
-        frozen: decoder before adaptation; None leaves its labels out.
-        previous: carry of the frame before; donated.
-        frames: normalised frames.
+        student: adapted.
+        previous: of the frame before.
+        features: of the frame, [h, w, c].
         size: (H, W) of the labels.
+        input_size: (Hi, Wi).
         threshold: τ of Eq. 3.
         attention: program of the fusion's attention: "tiles" or "pallas".
 
     Returns:
-        the carry, the adapted model's labels, the frozen student's labels (None without it).
+        what the next frame needs of this one, and the labels.
     """
-    fixed = (size, threshold, attention)
-    return _segment(graph, encoder, network, frozen, previous, frames, *fixed, lambda f, x: f(x))
+    f, z = _embed(student, features)
+    z_fused = _wide(student.fusion(f, previous.f, previous.z, attention))
+    label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
+    return PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists)), label
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames=("graph", "size", "threshold", "attention"),
-    donate_argnames="previous",
-)
-def segment_under_settings(
-    graph: nnx.GraphDef,
-    encoder: nnx.State,
-    network: Adaptable,
-    frozen: Adaptable,
-    previous: PreviousFrame,
-    frames: Float[Array, "T Hi Wi 3"],
-    size: tuple[int, int],
-    threshold: float,
-    attention: str = "tiles",
-) -> tuple[PreviousFrame, UInt8[Array, "T K H W"], UInt8[Array, "T H W"]]:
-    """`segment` with K adapted networks on the same encoder features.
-
-    `network` and `previous` have a leading K, and so has the carry that is returned.
-    """
-    fixed = (size, threshold, attention)
-    return _segment(graph, encoder, network, frozen, previous, frames, *fixed, map_settings)
-
-
-def _segment(graph, encoder, network, frozen, previous, frames, size, threshold, attention, each):
-    """Stage D; `each` applies a function to one adapted network and its carry, or to K of them."""
-    baseline = join_student(graph, encoder, network if frozen is None else frozen)
-    input_size = frames.shape[1:3]
-
-    @jax.named_scope("stage_d")
-    def step(previous, frame):
-        features = _encode(baseline, frame)
-
-        def adapted(own):
-            network, previous = own
-            student = join_student(graph, encoder, network)
-            adapts = "encoder" in network.params  # else the encoder is the same in all networks
-            f, z = _embed(student, _encode(student, frame) if adapts else features)
-            z_fused = _wide(student.fusion(f, previous.f, previous.z, attention))
-            label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
-            current = PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists))
-            return current, label
-
-        current, label = each(adapted, (network, previous))
-        frozen_label = None
-        if frozen is not None:
-            frozen_label = _label(_embed(baseline, features)[1], size, input_size)
-        return current, (label, frozen_label)
-
-    previous, (labels, frozen_labels) = jax.lax.scan(step, previous, frames)
-    return previous, labels, frozen_labels
-
-
-@functools.partial(jax.jit, static_argnames=("graph", "size"))
-def segment_plain(
-    graph: nnx.GraphDef,
-    encoder: nnx.State,
-    network: Adaptable,
-    frames: Float[Array, "T Hi Wi 3"],
-    size: tuple[int, int],
-) -> UInt8[Array, "T H W"]:
-    """The image model alone: argmax of the plain branch, frame by frame."""
-    student = join_student(graph, encoder, network)
-
-    def one(frame):
-        _, z = _embed(student, _encode(student, frame))
-        return _label(z, size, frames.shape[1:3])
-
-    return jax.lax.map(one, frames)
-
-
-def _encode(student, frame):
-    """Features of one frame in evaluation mode."""
+def encode_frame(student: Student, frame: Float[Array, "Hi Wi 3"]) -> PyTree:
+    """Features [h, w, c] of one frame in evaluation mode."""
     return jax.tree.map(lambda x: x[0], student.encode(frame[None]))
 
 

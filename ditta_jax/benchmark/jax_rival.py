@@ -10,10 +10,13 @@ import numpy as np
 
 from ditta_jax.algorithm import adaptation, inference, precision
 from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.benchmark import measurement, workload
 from ditta_jax.benchmark.measurement import Measurement, Task
 from ditta_jax.benchmark.workload import Workload
+from ditta_jax.methods import ditta, frozen, stream
+from ditta_jax.methods.protocol import Fixed, Frame
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.parts import split_student
@@ -37,6 +40,7 @@ class Ours:
         self.size = (work.size.height, work.size.width)
         self.input = work.size.input
         self.objects = work.size.objects
+        self.classes = work.size.classes
         self.warm_up = WarmUp(
             self.encode(self.frames),
             jnp.asarray(work.labels),
@@ -117,15 +121,19 @@ def _time_frames(ours: Ours, task: Task, result: Measurement) -> None:
     frames = jnp.repeat(ours.frames[:1], FRAMES_PER_CALL, 0)
     first = jax.tree.map(lambda x: x[0], ours.encode(ours.frames[:1]))
     carry = inference.previous_frame(graph, encoder, network, first, True)
+    state = jax.tree.map(jnp.copy, ditta.State(network, carry))  # it is donated
+
+    model = Model(graph, encoder, network, task.compute, ours.classes)
+    fixed = Fixed(ours.size, ours.input, THRESHOLD, attention, online=False)
 
     def plain():
-        return inference.segment_plain(graph, encoder, network, frames, ours.size)
+        seen = Frame(ours.encode(frames), frames)
+        return stream.label_frames(frozen.METHOD, model, (), seen, fixed)[1]
 
     def fused():
-        nonlocal carry
-        carry, labels, _ = inference.segment(
-            graph, encoder, network, None, carry, frames, ours.size, THRESHOLD, attention
-        )
+        nonlocal state
+        seen = Frame(ours.encode(frames), frames)
+        state, labels = stream.label_frames(ditta.METHOD, model, state, seen, fixed)
         return labels
 
     timed = functools.partial(measurement.repeat, per_call=FRAMES_PER_CALL)

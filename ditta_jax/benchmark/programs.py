@@ -16,8 +16,11 @@ from jaxtyping import PyTree
 
 from ditta_jax.algorithm import adaptation, inference
 from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.benchmark.workload import Size
+from ditta_jax.methods import ditta, frozen, stream
+from ditta_jax.methods.protocol import Fixed, Frame
 from ditta_jax.students.parts import split_student
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
@@ -126,20 +129,23 @@ def _stage_a(own: Shapes, put: Callable, attention: str) -> jax.stages.Lowered:
 
 
 def _stage_d(own: Shapes, put: Callable, attention: str) -> jax.stages.Lowered:
+    """A chunk's calls together: the shared encoder, DiTTA and the frozen student."""
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), own.features)
     exists = jax.ShapeDtypeStruct((), bool)
     previous = functools.partial(inference.previous_frame, own.graph)
     carry = jax.eval_shape(previous, own.encoder, own.network, first, exists)
     frames = jax.ShapeDtypeStruct((CHUNK, *own.frames.shape[1:]), own.frames.dtype)
+    size = (own.size.height, own.size.width)
+    fixed = Fixed(size, own.size.input, THRESHOLD, attention, online=False)
+
+    @functools.partial(jax.jit, donate_argnames="previous")
+    def stage_d(encoder, network, source, previous, frames):
+        model = Model(own.graph, encoder, source, own.compute, own.size.classes)
+        seen = Frame(inference.encode(own.graph, encoder, source, frames), frames)
+        state = ditta.State(network, previous)
+        state, labels = stream.label_frames(ditta.METHOD, model, state, seen, fixed)
+        _, plain = stream.label_frames(frozen.METHOD, model, (), seen, fixed)
+        return state.previous, labels, plain
+
     network = put(own.network)
-    return inference.segment.lower(
-        own.graph,
-        put(own.encoder),
-        network,
-        network,
-        put(carry),
-        put(frames),
-        size=(own.size.height, own.size.width),
-        threshold=THRESHOLD,
-        attention=attention,
-    )
+    return stage_d.lower(put(own.encoder), network, network, put(carry), put(frames))

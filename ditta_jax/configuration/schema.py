@@ -166,6 +166,17 @@ SCHEMA: Schema = {
             "folder of a student, or embedded: the demo student of the package",
         ),
     },
+    "methods": Setting(
+        ("frozen", "ditta"),
+        several(text("a name", empty=False), "different names of methods", 1, distinct=True),
+        "files of ditta_jax/methods, in the order of tables",
+    ),
+    "protocol": Setting(
+        "freeze",
+        one_of("freeze", "online"),
+        "freeze after the warm-up, or online: methods that can go on learning do",
+        "freeze",
+    ),
     "warmup": {
         "percent": Setting(
             10.0,
@@ -244,10 +255,12 @@ SCHEMA: Schema = {
         "dropout": Setting(0.1, _RATE_BELOW_ONE, "share of channels dropped", "0.1"),
         "train": Setting(
             "decoder",
-            one_of("decoder", "classifier", "addon"),
-            "what learns: decoder (with the add-on), classifier or addon",
+            one_of("decoder", "classifier", "addon", "norms", "all"),
+            "what learns: decoder (with the add-on), classifier, addon, or with the encoder's own, "
+            "norms or all",
             "decoder",
         ),
+        "save": Setting(False, _FLAG, "keep the adapted students: <run>/students/<video>/<method>"),
         "max_frame_bucket": Setting(
             0,
             between(0, 100000),
@@ -298,6 +311,12 @@ SCHEMA: Schema = {
     "parallel": {
         "videos": Setting(
             1, between(1, 1024), "adapted side by side; their features are held at once"
+        ),
+        "keep_gb": Setting(
+            4.0,
+            between(0.0, 1e6),
+            "gigabytes of stage A's results kept in memory while the teacher works; the rest on "
+            "disk",
         ),
     },
     "metrics": {

@@ -6,12 +6,11 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from ditta_jax.data.preprocess import IMAGENET, Normalisation, to_input
-from ditta_jax.data.video import FrameSequence
 
 _T = TypeVar("_T")
 _POLL = 0.1  # seconds between looks at whether the consumer has gone
@@ -65,8 +64,16 @@ def ahead(items: Callable[[], Iterable[_T]], depth: int = 4) -> Iterator[_T]:
         thread.join()
 
 
+class Frames(Protocol):
+    """Frames of a video, UInt8["H W 3"]: an array, or what decodes when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
 def inputs(
-    frames: FrameSequence,
+    frames: Frames,
     scale: tuple[int, int] = (853, 480),
     divisor: int = 32,
     start: int = 0,

@@ -19,8 +19,10 @@ from flax import nnx
 
 from ditta_jax.algorithm import adaptation, inference, precision
 from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.optimiser import Hyperparameters
-from ditta_jax.runs.stages import Model
+from ditta_jax.methods import ditta, frozen, stream
+from ditta_jax.methods.protocol import Fixed, Frame
 from ditta_jax.students.families import named
 from ditta_jax.students.parts import split_student
 from ditta_jax.students.student import abstract_student, fill
@@ -115,9 +117,11 @@ def _segmentation(model: Model, features: Any, frames: jax.Array) -> dict[str, A
     """Labels of the fused and of the plain branch."""
     first = jax.tree.map(lambda x: x[0], features)
     carry = inference.previous_frame(model.graph, model.encoder, model.network, first, True)
-    _, fused, plain = inference.segment(
-        model.graph, model.encoder, model.network, model.network, carry, frames, SIZE, 0.8
-    )
+    seen = Frame(features, frames)
+    fixed = Fixed(SIZE, INPUT, threshold=0.8, attention="tiles", online=False)
+    state = jax.tree.map(jnp.copy, ditta.State(model.network, carry))  # it is donated
+    _, fused = stream.label_frames(ditta.METHOD, model, state, seen, fixed)
+    _, plain = stream.label_frames(frozen.METHOD, model, (), seen, fixed)
     return {"labels fused": fused, "labels plain": plain}
 
 
@@ -132,7 +136,7 @@ def _model(compute: str) -> Model:
     filled = fill(student, jax.tree.unflatten(jax.tree.structure(weights), drawn))
     network, graph, encoder = split_student(filled)
     host = jax.tree.map(np.asarray, (network, precision.cast(encoder, compute)))
-    return Model(graph, host[1], host[0], compute)
+    return Model(graph, host[1], host[0], compute, STUDENT.num_classes)
 
 
 def _drawn(path: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:

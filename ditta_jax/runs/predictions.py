@@ -1,6 +1,6 @@
 """Predictions as palette PNGs, written in the background while the next frames are computed.
 
-<folder>/<frame name>.png    pixel value = class index
+<folder>/<method>/<frame name>.png    pixel value = class index
 """
 
 import io
@@ -48,8 +48,15 @@ class PredictionWriter:
         if kind is None:
             self._raise_errors()
 
-    def write(self, frame_name: str, prediction: UInt8[np.ndarray, "H W"]) -> None:
+    def write(
+        self, frame_name: str, prediction: UInt8[np.ndarray, "H W"], method: str = ""
+    ) -> None:
         """Hand over one frame; waits only while many frames are still being written.
+
+        Args:
+            frame_name: of the file.
+            prediction: class per pixel.
+            method: folder within the video's; the video's own where it is empty.
 
         Raises:
             UserError: an earlier frame could not be written.
@@ -57,7 +64,7 @@ class PredictionWriter:
         assert self._pool is not None, "use the writer in a with statement"
         self._raise_errors()
         image = Image.fromarray(np.array(prediction, np.uint8))  # a copy: the caller may go on
-        path = self._folder / kept_name(frame_name, ".png")
+        path = self._folder / method / kept_name(frame_name, ".png")
         self._free.acquire()
         self._pool.submit(self._write, path, image).add_done_callback(self._done)
 

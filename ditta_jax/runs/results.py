@@ -4,7 +4,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,36 +13,76 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from ditta_jax.methods import registry
 from ditta_jax.metrics.scores import Scores
 from ditta_jax.runs.video_record import VideoRecord
 
-METHOD_NAMES = {"iss": "frozen student", "ditta": "DiTTA"}
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "opencv-python-headless", "torch", "sam2")
 
 
 def result(
-    records: Sequence[VideoRecord], classes: Sequence[str], config: Mapping[str, Any]
+    records: Sequence[VideoRecord],
+    classes: Sequence[str],
+    config: Mapping[str, Any],
+    failures: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The content of result.json.
 
     Scores are fractions; over several videos they come from one confusion matrix and one mean
     over all windows, not from a mean of the videos' scores. Undefined scores are null.
+
+    Args:
+        records: of the videos that are done.
+        classes: names, in label order.
+        config: the settings.
+        failures: of the videos that are not done, what a person was told.
     """
-    methods = list(dict.fromkeys(method for record in records for method in record.scores))
-    totals = {
-        method: _total([r.scores[method] for r in records if method in r.scores])
-        for method in methods
-    }
+    methods = list(dict.fromkeys(name for record in records for name in record.methods))
     return without_nan(
         {
-            "methods": {
-                m: total.result() | _per_class(total, classes) for m, total in totals.items()
-            },
+            "methods": {name: _method(name, records, classes) for name in methods},
             "videos": [_video(record) for record in records],
+            "failed": dict(failures or {}),
+            "peak_memory": peak_memory(),
             "environment": environment(),
             "config": config,
         }
     )
+
+
+def _method(name: str, records: Sequence[VideoRecord], classes: Sequence[str]) -> dict[str, Any]:
+    """One method over all videos: its scores, its cost, and where it is not itself."""
+    own = [record.methods[name] for record in records if name in record.methods]
+    scores = [record.scores[name] for record in records if name in record.scores]
+    kept = {r.name: r.methods[name]["kept_frozen"] for r in records if name in r.methods}
+    speeds = [method["frames_per_second"] for method in own if method["frames_per_second"]]
+    told = {
+        "title": registry.named(name).title if name in registry.known() else name,
+        "protocol": own[0]["protocol"],
+        "frames_per_second": len(speeds) / sum(1 / s for s in speeds) if speeds else None,
+        "preparation_seconds": sum(method["preparation_seconds"] for method in own) / len(own),
+        "kept_frozen": {video: reason for video, reason in kept.items() if reason is not None},
+    }
+    if not scores:
+        return told
+    total = _total(scores)
+    return total.result() | _per_class(total, classes) | told
+
+
+def peak_memory() -> dict[str, Any]:
+    """Most memory that this process has held, and of what: device memory where it is told."""
+    import jax
+
+    stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
+    if stats and "peak_bytes_in_use" in stats:
+        return {"bytes": stats["peak_bytes_in_use"], "of": "memory of the first device"}
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {"bytes": None, "of": "not known on this system"}
+    unit = 1 if platform.system() == "Darwin" else 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"bytes": most, "of": "resident memory of this process, the teacher's apart"}
 
 
 def _total(scores: Sequence[Scores]) -> Scores:
@@ -114,26 +154,63 @@ def without_nan(value: Any) -> Any:
 
 
 def print_table(result: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the methods' scores in percent, and what the last method gains over the first."""
+    """Print the methods' scores in percent, their cost, and what each gains over the first."""
     methods = result["methods"]
-    columns = [name for name in next(iter(methods.values()), {}) if name != "class_iou"]
-    table = Table(title=_title(result["videos"]), title_justify="left")
+    scores = [name for name in next(iter(methods.values()), {}) if name[0] == "m" or name == "wIoU"]
+    table = Table(title=_title(result), title_justify="left")
     table.add_column("method")
-    for name in columns:
+    for name in scores:
         table.add_column(f"{name} %", justify="right")
-    for method, scores in methods.items():
-        cells = [_percent(scores[name]) for name in columns]
-        table.add_row(METHOD_NAMES.get(method, method), *cells)
-    if len(methods) > 1:
-        first, *_, last = methods.values()
+    table.add_column("frames/s", justify="right")
+    table.add_column("prepared in", justify="right")
+    for method in methods.values():
+        cells = [_percent(method[name]) for name in scores]
+        table.add_row(_name(method), *cells, _speed(method), _preparation(method))
+    if len(methods) > 1 and scores:
+        first, *others = methods.values()
         table.add_section()
-        table.add_row("gain", *(_gain(first[name], last[name]) for name in columns))
-    (console or Console()).print(table)
+        for other in others:
+            name = f"{_title_of(other)} − {_title_of(first)}"
+            table.add_row(name, *(_gain(first[score], other[score]) for score in scores), "", "")
+    console = console or Console()
+    console.print(table)
+    for line in _remarks(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _title(videos: Sequence[Mapping[str, Any]]) -> str:
+def _name(method: Mapping[str, Any]) -> str:
+    """Its title; with a star where the row holds videos in which it is not itself."""
+    return _title_of(method) + (" *" if method.get("kept_frozen") else "")
+
+
+def _title_of(method: Mapping[str, Any]) -> str:
+    return f"{method['title']}{', online' if method.get('protocol') == 'online' else ''}"
+
+
+def _speed(method: Mapping[str, Any]) -> str:
+    speed = method.get("frames_per_second")
+    return "-" if speed is None else f"{speed:.2f}"
+
+
+def _preparation(method: Mapping[str, Any]) -> str:
+    seconds = method.get("preparation_seconds")
+    return "-" if seconds is None else f"{seconds:.2f} s"
+
+
+def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
+    """Lines under the table: videos that count for less than the table seems to say."""
+    for method in result["methods"].values():
+        for video, reason in method.get("kept_frozen", {}).items():
+            yield f"* {video}: {method['title']} keeps the frozen student's labels: {reason}"
+    for video, message in result.get("failed", {}).items():
+        yield f"failed, not in the table: {video}: {message.removeprefix(f'{video}: ')}"
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    videos, failed = result["videos"], result.get("failed", {})
     scored = sum(video["scored"] for video in videos)
-    return f"{len(videos)} video{'s' if len(videos) != 1 else ''}, {scored} scored frames"
+    title = f"{len(videos)} video{'s' if len(videos) != 1 else ''}, {scored} scored frames"
+    return title + (f", {len(failed)} failed" if failed else "")
 
 
 def _percent(value: float | None) -> str:

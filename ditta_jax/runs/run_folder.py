@@ -5,8 +5,9 @@
                                         from, digests of its files; checksummed
 <run>/losses/<video>.jsonl              one line per adaptation step
 <run>/losses.jsonl                      those of all videos, once every video is done
-<run>/predictions/<video>/<frame>.png   palette PNGs, pixel value = class index
+<run>/predictions/<video>/<method>/<frame>.png   palette PNGs, pixel value = class index
 <run>/overlays/<video>/<frame>.png      pictures to look at
+<run>/students/<video>/<method>/        the adapted student, a checkpoint (tta.save)
 <run>/result.json                       all of it together, once every video is done
 <run>/earlier-<n>/                      what was here and is not of this run: other settings, videos
 
@@ -192,23 +193,34 @@ class RunFolder:
         """Where the overlay of a frame goes."""
         return self.path / "overlays" / file_name(video) / kept_name(frame_name, ".png")
 
-    def write_losses(self, video: str, rows: Iterable[Mapping[str, float | None]]) -> None:
+    def student_folder(self, video: str, method: str) -> Path:
+        """Where a method's adapted student of a video goes."""
+        return self.path / "students" / file_name(video) / method
+
+    def write_losses(self, video: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write the video's steps, one line each.
 
         Args:
             video: the video's name.
-            rows: one mapping per step: pass, frame, distill, distill_fused, contrast, total.
+            rows: one mapping per step: method where there are several, pass, frame, and the terms.
                 A term that does not exist is NaN or None, and null in the file.
         """
         lines = [json.dumps({"video": video} | results.without_nan(row)) + "\n" for row in rows]
         write_atomically(self._losses(video), "".join(lines).encode())
 
-    def write_result(self, records: Sequence[VideoRecord]) -> dict[str, Any]:
-        """Write losses.jsonl and result.json from all videos; returns the latter's content."""
+    def write_result(
+        self, records: Sequence[VideoRecord], failures: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Write losses.jsonl and result.json from all videos; returns the latter's content.
+
+        Args:
+            records: of the videos that are done.
+            failures: of those that are not, what a person was told.
+        """
         losses = [self._losses(record.name) for record in records]
         data = b"".join(path.read_bytes() for path in losses if path.is_file())
         write_atomically(self.path / "losses.jsonl", data)
-        result = results.result(records, self.classes, self._config)
+        result = results.result(records, self.classes, self._config, failures)
         write_atomically(self.path / "result.json", _json(result))
         return result
 
@@ -301,7 +313,7 @@ def _remove_leftovers(outputs: Iterable[Path]) -> None:
             if path.is_file():
                 path.unlink()
                 continue
-            for picture in path.iterdir():
+            for picture in path.rglob("*"):
                 if picture.suffix in (".png", ".partial") and not picture.is_dir():
                     picture.unlink()
 

@@ -1,14 +1,16 @@
 """Optional scalars for TensorBoard: the losses of each video's steps."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ditta_jax.errors import UserError
 from ditta_jax.files import writing
 
 
-def write_losses(folder: Path, video: str, rows: Iterable[Mapping[str, float | None]]) -> None:
+def write_losses(folder: Path, video: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one curve per loss term of a video's adaptation, one point per step.
 
     In place of those of an earlier attempt. The events are written here and not by
@@ -36,10 +38,15 @@ def write_losses(folder: Path, video: str, rows: Iterable[Mapping[str, float | N
         for earlier in place.glob("events.*"):
             earlier.unlink()
         writer = event_file_writer.EventsWriter(str(place / "events"))
-        for step, row in enumerate(rows):
+        steps: Counter[str] = Counter()
+        for row in rows:
+            method = f"{row['method']}/" if "method" in row else ""
             for term, value in row.items():
-                if term not in ("pass", "frame") and value is not None and value == value:
-                    point = summary.scalar(f"loss/{term}", float(value))
-                    event = event_pb2.Event(wall_time=time.time(), step=step, summary=point)
-                    writer.write_event(event)
+                if term in ("method", "pass", "frame") or value is None or value != value:
+                    continue
+                point = summary.scalar(f"loss/{method}{term}", float(value))
+                step = steps[method]
+                event = event_pb2.Event(wall_time=time.time(), step=step, summary=point)
+                writer.write_event(event)
+            steps[method] += 1
         writer.close()

@@ -16,8 +16,11 @@ class VideoRecord(NamedTuple):
         warmup: T_w, frames adapted on.
         scored: frames scored.
         seconds: wall-clock time per stage.
-        scores: per method, the sums its scores follow from.
-        details: whatever else is worth keeping (objects, prompts, teacher), as JSON values.
+        scores: per method, the sums its scores follow from; empty without a ground truth.
+        methods: per method, as JSON values: `preparation_seconds` and `frames_per_second`, both
+            with results ready and without `compile_seconds`; `kept_frozen`, why the video keeps
+            the frozen student's labels (else null); `protocol`; and what the method itself tells.
+        details: whatever else is worth keeping (objects, teacher), as JSON values.
     """
 
     name: str
@@ -27,6 +30,7 @@ class VideoRecord(NamedTuple):
     scored: int
     seconds: dict[str, float]
     scores: dict[str, Scores]
+    methods: dict[str, dict[str, Any]]
     details: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ditta_jax.students.parts import join_student, split_student
 from ditta_jax.students.resize_matrices import chain
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
+from tests import segmenting
 
 CONFIG = SegFormerConfig(
     3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
@@ -43,7 +44,7 @@ def placeholder(exists=False):
 
 
 def segment(parts, previous, frames, threshold=TAU):
-    return inference.segment(*parts, previous, frames, SIZE, threshold)
+    return segmenting.segment(*parts, previous, frames, SIZE, threshold)
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +126,10 @@ def test_many_networks_equal_one_by_one(parts, frames, monkeypatch, backend):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     several = jax.tree.map(lambda *x: jnp.stack(x), network, frozen)
     carries = jax.tree.map(lambda x: jnp.stack([x, x]), placeholder(True))
-    # not the compiled one, which remembers what another backend gave
-    together = inference.segment_under_settings.__wrapped__
-    carry, labels, baseline = together(graph, encoder, several, frozen, carries, frames, SIZE, TAU)
+    jax.clear_caches()  # compiled programs remember what another backend gave
+    carry, labels, baseline = segmenting.segment(
+        graph, encoder, several, frozen, carries, frames, SIZE, TAU, several=True
+    )
     for k, own in enumerate((network, frozen)):
         expected = segment((graph, encoder, own, frozen), placeholder(True), frames)
         np.testing.assert_array_equal(labels[:, k], expected[1])

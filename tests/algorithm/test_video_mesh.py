@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from ditta_jax.algorithm import adaptation
+from ditta_jax.algorithm.model import take_apart
+from ditta_jax.algorithm.settings import Settings
 from ditta_jax.algorithm.targets import FrameTarget
 from ditta_jax.algorithm.video_mesh import fetch, home, on_every_device, spread, video_mesh
-from ditta_jax.configuration import default_config
-from ditta_jax.runs import stages
+from ditta_jax.methods import ditta
+from ditta_jax.methods.protocol import WarmUp
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 
@@ -46,15 +48,11 @@ def double():
 
 @pytest.fixture(scope="module")
 def model():
-    return stages.take_apart(new_student(STUDENT), "float64")
+    return take_apart(new_student(STUDENT), "float64")
 
 
 def settings(depth=0.0):
-    config = default_config()
-    config.tta.update(iters=2, dropout=0.3, eps=1e-4)
-    config.encoder.stochastic_depth = depth
-    config.parallel.videos = 3
-    return config
+    return Settings(iters=2, dropout=0.3, eps=1e-4, stochastic_depth=depth, compute="float64")
 
 
 def warm_up(name, depth=0.0):
@@ -66,16 +64,16 @@ def warm_up(name, depth=0.0):
     if depth > 0:
         features = [jnp.asarray(random.normal(size=(*INPUT, 3))) for _ in range(frames)]
     labels = random.integers(0, 3, (frames, *SIZE)).astype(np.uint8)
-    frozen = stages.FrozenWarmUp(features, labels, None, INPUT, features[-1])
+    found = WarmUp(name, features, None, labels, None, INPUT, features[-1])
     ids = random.integers(0, objects + 1, (frames, *SIZE)).astype(np.uint8)
     ids[:, 0, 0] = objects
     targets = [FrameTarget(labels[t], ids[t]) if t in taken else None for t in range(frames)]
-    return frozen, targets
+    return found, targets
 
 
 @pytest.fixture(scope="module")
 def one_by_one(model):
-    return {name: stages.adapt_to(model, *warm_up(name), settings(), name) for name in VIDEOS}
+    return {name: ditta.adapt_to(model, *warm_up(name), settings()) for name in VIDEOS}
 
 
 @pytest.fixture
@@ -93,9 +91,8 @@ def programs(monkeypatch):
 
 
 def together(model, names, devices, depth=0.0):
-    frozen, targets = zip(*(warm_up(name, depth) for name in names), strict=True)
-    config = settings(depth)
-    return stages.adapt_to_many(model, frozen, targets, config, names, jax.devices()[:devices])
+    found, targets = zip(*(warm_up(name, depth) for name in names), strict=True)
+    return ditta.adapt_to_many(model, found, targets, settings(depth), jax.devices()[:devices])
 
 
 def assert_equal(found, expected):

@@ -5,10 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ditta_jax.algorithm import precision, targets
+from ditta_jax.algorithm.model import take_apart
 from ditta_jax.configuration import default_config
-from ditta_jax.data.video import EncodedFrames, Video
+from ditta_jax.data.video import EncodedFrames
+from ditta_jax.methods import ditta, registry
 from ditta_jax.metrics.scores import VideoScores
 from ditta_jax.runs import stages
+from ditta_jax.runs.settings import settings_of
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.segformer.config import SegFormerConfig
@@ -44,22 +47,29 @@ class GoldenRun(NamedTuple):
 
 def run_golden(golden: Golden, dtype: str) -> GoldenRun:
     """Adapt to the golden clip with the golden targets, dropout and stochastic depth off."""
-    config = _config(golden, dtype)
+    settings = settings_of(_config(golden, dtype))
     count = len(golden.frames)
     encoded = [golden.arrays[f"frame/{t:05d}"].tobytes() for t in range(count)]
     frames = EncodedFrames(encoded, [f"{t:05d}" for t in range(count)], golden.size, "golden")
-    video = Video("golden", golden.size, frames, None)
-    with precision.policy(**config.precision):
+    with precision.policy(settings.compute, settings.matmul):
         sizes = SegFormerConfig(**golden.architecture)
         student = weight_layout.load(RELEASED, sizes, golden.weights("init"), "golden").student
-        model = stages.take_apart(student, dtype)
-        frozen = stages.label_warm_up(model, video, config, lambda: None)
+        model = take_apart(student, dtype)
+        frozen = stages.label_warm_up(model, frames, settings, stop=golden.warmup)
         taught = _targets(golden, frozen.labels)
-        network, rows = stages.adapt_to(model, frozen, taught, config)
-        frames_out = list(stages.segment_rest(model, network, frozen, video, config))
+        network, rows = ditta.adapt_to(model, frozen, taught, settings)
+        methods = [registry.named("frozen"), ditta.METHOD]
+        prepared = {"frozen": methods[0].prepare(model, frozen, settings)}
+        prepared["ditta"] = ditta.METHOD.prepared(model, frozen, taught, (network, rows))
+        assert prepared["ditta"].kept_frozen is None
+        first, clocks = golden.warmup, stages.Clocks(methods)
+        out = stages.segment_rest(
+            model, methods, prepared, frames, golden.size, first, settings, clocks
+        )
+        frames_out = list(out)
         adapted = stages_ours.released(model.graph, model.encoder, network)
-    predictions = np.stack([frame.adapted for frame in frames_out])
-    baseline = np.stack([frame.frozen for frame in frames_out])
+    predictions = np.stack([frame.labels["ditta"] for frame in frames_out])
+    baseline = np.stack([frame.labels["frozen"] for frame in frames_out])
     return GoldenRun(
         labels=frozen.labels,
         reliability=frozen.reliability,

@@ -20,6 +20,7 @@ from ditta_jax.students.parts import Adaptable, join_student, split_student
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import Student
 from tests.parity.scene import Scene
+from tests.segmenting import segment
 
 Results = dict[str, np.ndarray]
 
@@ -82,9 +83,7 @@ def _labels(scene, network, graph, encoder, frames, features):
     plain = inference.label_plain(graph, encoder, network, features, scene.size, scene.input_size)
     first = tuple(x[0] for x in features)
     before = inference.previous_frame(graph, encoder, network, first, exists=True)
-    _, fused, _ = inference.segment(
-        graph, encoder, network, network, before, frames[1:], scene.size, 0.8
-    )
+    _, fused, _ = segment(graph, encoder, network, network, before, frames[1:], scene.size, 0.8)
     return {
         "label (stage A)": plain.label[1],
         "reliability (stage A)": plain.reliability[1],

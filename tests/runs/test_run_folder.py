@@ -30,12 +30,21 @@ ROW = {"pass": 0, "frame": 0, "distill": np.float32(2.5), "contrast": np.float32
 def record(name, seed=0):
     random = np.random.default_rng(seed)
     scores = {}
-    for method in ("iss", "ditta"):
+    for method in ("frozen", "ditta"):
         video = VideoScores(len(CLASSES), (2,))
         for _ in range(5):
             video.update(*random.integers(0, 2, (2, 3, 4)).astype(np.uint8))
         scores[method] = video.finish()
-    return VideoRecord(name, (3, 4), 6, 1, 5, {"A student": 0.1}, scores, {"objects": 3})
+    told = {
+        "preparation_seconds": 0.5,
+        "frames_per_second": 2.0,
+        "compile_seconds": 0.1,
+        "protocol": "freeze",
+        "kept_frozen": None,
+    }
+    methods = {method: told for method in scores}
+    seconds, details = {"A student": 0.1}, {"objects": 3}
+    return VideoRecord(name, (3, 4), 6, 1, 5, seconds, scores, methods, details)
 
 
 def run_folder(path, **changes):
@@ -316,7 +325,7 @@ def test_result_adds_videos_up_before_it_scores(tmp_path):
         returned = run.write_result(records)
     result = json.loads((tmp_path / "result.json").read_text())
     assert result == json.loads(json.dumps(returned))
-    for method in ("iss", "ditta"):
+    for method in ("frozen", "ditta"):
         total = records[0].scores[method] + records[1].scores[method]
         expected = total.result()
         found = result["methods"][method]
@@ -332,13 +341,13 @@ def test_result_adds_videos_up_before_it_scores(tmp_path):
 
 def test_undefined_scores_are_null(tmp_path):
     no_truth = VideoScores(2, (2,)).finish()
-    empty = record("v")._replace(scores={"iss": no_truth})
+    empty = record("v")._replace(scores={"frozen": no_truth})
     assert math.isnan(no_truth.result()["mIoU"])
     with run_folder(tmp_path).opened(["v"]) as run:
         run.write_result([empty])
     text = (tmp_path / "result.json").read_text()
     assert "NaN" not in text
-    assert json.loads(text)["methods"]["iss"]["mIoU"] is None
+    assert json.loads(text)["methods"]["frozen"]["mIoU"] is None
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,16 @@
+import dataclasses
+
+import jax
 import numpy as np
 import pytest
 
-from ditta_jax.configuration import default_config
-from ditta_jax.data.video import FrameSequence, Video
+from ditta_jax.algorithm.model import take_apart
+from ditta_jax.algorithm.settings import Settings
+from ditta_jax.data.preprocess import to_input
+from ditta_jax.data.video import FrameSequence
 from ditta_jax.errors import UserError
+from ditta_jax.methods import ditta, registry
+from ditta_jax.methods.protocol import Prepared
 from ditta_jax.runs import stages
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
@@ -29,98 +36,115 @@ class RandomFrames(FrameSequence):
 
 
 @pytest.fixture(scope="module")
-def config():
-    config = default_config()
-    config.input.scale = (32, 32)
-    config.warmup.percent = 50.0
-    return config
+def settings():
+    return Settings(scale=(32, 32))
 
 
 @pytest.fixture(scope="module")
 def model():
-    return stages.take_apart(new_student(CONFIG), "float32")
+    return take_apart(new_student(CONFIG), "float32")
 
 
 @pytest.fixture(scope="module")
-def video():
-    return Video("street", SIZE, RandomFrames(5), None)
+def frames():
+    return RandomFrames(5)
 
 
 @pytest.fixture(scope="module")
-def frozen(model, video, config):
-    return stages.label_warm_up(model, video, config, lambda: None)
+def warm_up(model, frames, settings):
+    return stages.label_warm_up(model, frames, settings, "street", stop=2)
 
 
-@pytest.mark.parametrize(
-    ("frames", "percent", "warmup", "first"),
-    [(70, 10, 7, 7), (79, 10, 7, 7), (9, 10, 1, 1), (71, 25, 17, 17), (71, 50, 35, 35)]
-    + [(71, 100, 71, 0), (1, 50, 1, 1), (30, 10, 3, 3)],
-)
-def test_warm_up_then_freeze(frames, percent, warmup, first):
-    assert stages.warm_up_length(frames, percent) == warmup
-    assert stages.first_scored(frames, percent) == first
+def test_stage_a_labels_the_warm_up_frames_only(warm_up):
+    assert warm_up.labels.shape == warm_up.reliability.shape == (2, *SIZE)
+    assert warm_up.labels.max() < 3 and warm_up.size == SIZE
+    assert 0 <= warm_up.reliability.min() <= warm_up.reliability.max() <= 1
+    assert warm_up.input_size == (32, 32) and len(warm_up.features) == 2
+    assert warm_up.images is None and not warm_up.scored
+    np.testing.assert_array_equal(warm_up.last[0], warm_up.features[1][0])
 
 
-def test_stage_a_labels_the_warm_up_frames_only(frozen, video, config):
-    assert frozen.labels.shape == frozen.reliability.shape == (2, *SIZE)
-    assert frozen.labels.max() < 3
-    assert 0 <= frozen.reliability.min() <= frozen.reliability.max() <= 1
-    assert frozen.input_size == (32, 32) and len(frozen.features) == 2
-    np.testing.assert_array_equal(frozen.last[0], frozen.features[1][0])
-    config = config.copy_and_resolve_references()
-    config.teacher.update(threshold_first=0.7, threshold_later=0.6, max_objects=9)
-    request = stages.request_of(video, frozen, 3, config)
-    assert request.frames == ("000", "001") and request.thresholds == (0.7, 0.6)
-    assert request.max_objects == 9
-    counts = np.bincount(frozen.labels.ravel(), minlength=3)
-    np.testing.assert_array_equal(request.pixels_per_class(), counts)
+def test_stage_a_keeps_images_where_a_method_needs_them(model, frames, settings):
+    found = stages.label_warm_up(model, frames, settings, stop=1, images=True)
+    (image,) = found.images
+    np.testing.assert_array_equal(image, to_input(frames[0], (32, 32)))
+    deep = dataclasses.replace(settings, stochastic_depth=0.1)
+    recomputed = stages.label_warm_up(model, frames, deep, stop=1)
+    np.testing.assert_array_equal(recomputed.features[0], image)
 
 
-def test_without_targets_nothing_is_adapted(model, frozen, config):
-    network, rows = stages.adapt_to(model, frozen, [None, None], config)
-    assert network is model.network and rows == []
+def test_an_array_serves_as_frames(model, frames, settings, warm_up):
+    array = np.stack([frames[t] for t in range(2)])
+    found = stages.label_warm_up(model, array, settings)
+    np.testing.assert_array_equal(found.labels, warm_up.labels)
 
 
-def test_chunks_and_their_padding_change_no_label(model, frozen, video, config, monkeypatch):
-    whole = list(stages.segment_rest(model, model.network, frozen, video, config))
-    assert [out.index for out in whole] == [2, 3, 4]
+def test_a_student_whose_output_is_not_finite_is_named(model, frames, settings):
+    classifier = model.network.params["decoder"]["classifier"]
+    broken = {**classifier, "bias": classifier["bias"] * np.nan}
+    params = {**model.network.params, "decoder": {**model.network.params["decoder"]}}
+    params["decoder"]["classifier"] = broken
+    network = model.network._replace(params=params)
+    with pytest.raises(UserError, match="street: the student's output on frame 0 is not finite"):
+        stages.label_warm_up(model._replace(network=network), frames, settings, "street", stop=2)
+
+
+def segment(model, frames, settings, prepared, first=2):
+    methods = [registry.named(name) for name in ("frozen", "ditta") if name in prepared]
+    clocks = stages.Clocks(methods)
+    out = list(stages.segment_rest(model, methods, prepared, frames, SIZE, first, settings, clocks))
+    return out, clocks
+
+
+@pytest.fixture(scope="module")
+def prepared(model, warm_up):
+    return {
+        "frozen": Prepared(()),
+        "ditta": Prepared(ditta.first_state(model, model.network, warm_up)),
+    }
+
+
+def test_chunks_and_their_padding_change_no_label(model, frames, settings, prepared, monkeypatch):
+    whole, clocks = segment(model, frames, settings, prepared)
+    assert [out.index for out in whole] == [2, 3, 4] and clocks.frames == stages.CHUNK
     monkeypatch.setattr(stages, "CHUNK", 2)
-    chunks = list(stages.segment_rest(model, model.network, frozen, video, config))
+    chunks, _ = segment(model, frames, settings, prepared)
     for ours, theirs in zip(chunks, whole, strict=True):
         assert ours.index == theirs.index
-        np.testing.assert_array_equal(ours.frame, video.frames[ours.index])
-        np.testing.assert_array_equal(ours.adapted, theirs.adapted)
-        np.testing.assert_array_equal(ours.frozen, theirs.frozen)
+        np.testing.assert_array_equal(ours.frame, frames[ours.index])
+        for method in prepared:
+            np.testing.assert_array_equal(ours.labels[method], theirs.labels[method])
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("tta.train", "all"), ("loss.on", "scores"), ("fusion.attention", "dense")],
-)
-def test_unknown_settings_are_refused(config, key, value):
-    section, name = key.split(".")
-    changed = config.copy_and_resolve_references()
-    changed[section][name] = value
-    with pytest.raises(UserError, match=f"{key} must be one of .*not '{value}'"):
-        stages.settings(changed, (32, 32))
+def test_the_frozen_student_is_computed_only_where_it_is_asked_for(
+    model, frames, settings, prepared, monkeypatch
+):
+    def never(*_):
+        raise AssertionError("the frozen student was computed")
+
+    monkeypatch.setattr(type(registry.named("frozen")), "step", never)
+    jax.clear_caches()
+    (first, *_), clocks = segment(model, frames, settings, {"ditta": prepared["ditta"]})
+    assert first.labels.keys() == {"ditta"}
+    assert clocks.methods["ditta"].seconds > 0 == clocks.methods["frozen"].seconds
 
 
-def test_settings_reach_the_compiled_adaptation(config):
-    changed = config.copy_and_resolve_references()
-    changed.tta.update(lr=0.5, dropout=0.25, momentum=0.75)
-    changed.loss.update(on="logits", temperature=2.0)
-    changed.encoder.stochastic_depth = 0.1
-    changed.fusion.attention = "pallas"
-    found = stages.settings(changed, (32, 64))
-    assert found._asdict() | {"compute": None} == {
-        "input_size": (32, 64),
-        "train": "decoder",
-        "loss_on": "logits",
-        "dropout": 0.25,
-        "stochastic_depth": 0.1,
-        "temperature": 2.0,
-        "attention": "pallas",
-        "compute": None,
-    }
-    numbers = stages.hyperparameters(changed)
-    assert (numbers.lr, numbers.momentum, numbers.weight_decay) == (0.5, 0.75, 1e-2)
+def test_a_method_that_keeps_the_frozen_students_labels_is_given_them(
+    model, frames, settings, prepared
+):
+    both, _ = segment(model, frames, settings, prepared)
+    kept = {"ditta": prepared["ditta"]._replace(kept_frozen="nothing was learnt")}
+    alone, _ = segment(model, frames, settings, kept)
+    for ours, theirs in zip(alone, both, strict=True):
+        assert ours.labels.keys() == {"ditta"}
+        np.testing.assert_array_equal(ours.labels["ditta"], theirs.labels["frozen"])
+    assert any((out.labels["ditta"] != out.labels["frozen"]).any() for out in both)
+
+
+def test_speeds_count_the_shared_encoder_and_a_methods_own_part_only(
+    model, frames, settings, prepared
+):
+    _, clocks = segment(model, frames, settings, prepared)
+    for method in prepared:
+        seconds = clocks.encoder.seconds + clocks.methods[method].seconds
+        assert clocks.frames_per_second(method) == pytest.approx(stages.CHUNK / seconds)

@@ -22,6 +22,7 @@ from ditta_jax.students.normalisation import BatchNorm
 from ditta_jax.students.parts import Adaptable, join_student, split_student
 from ditta_jax.students.protocol import MEAN, STD
 from ditta_jax.students.student import new_student
+from tests.segmenting import segment
 
 INNER, SIZE, T, O = (16, 24), (14, 22), 3, 2
 
@@ -132,7 +133,7 @@ def test_it_adapts_segments_and_is_kept(student, tmp_path):
     features = inference.encode(graph, encoder, network, frames()[:1])
     first = jax.tree.map(lambda x: x[0], features)
     before = inference.previous_frame(graph, encoder, live, first, True)
-    _, labels, plain = inference.segment(graph, encoder, live, network, before, frames(), SIZE, 0.8)
+    _, labels, plain = segment(graph, encoder, live, network, before, frames(), SIZE, 0.8)
     assert labels.shape == plain.shape == (T, *SIZE) and labels.max() < 3
 
     adapted = join_student(graph, encoder, live)
@@ -161,11 +162,10 @@ def test_groups_with_parameters_of_the_encoder_adapt_it(student, train, parts):
     features = inference.encode(graph, encoder, live, frames()[:1])
     first = jax.tree.map(lambda x: x[0], features)
     before = inference.previous_frame(graph, encoder, live, first, False)
-    _, labels, plain = inference.segment(
-        graph, encoder, live, network, before, frames()[:1], SIZE, 0.0
-    )
+    _, labels, plain = segment(graph, encoder, live, network, before, frames()[:1], SIZE, 0.0)
     for own, found in ((live, labels), (network, plain)):
-        expected = inference.segment_plain(graph, encoder, own, frames()[:1], SIZE)
+        features = inference.encode(graph, encoder, own, frames()[:1])
+        expected = inference.label_plain(graph, encoder, own, features, SIZE, INNER).label
         np.testing.assert_array_equal(found, expected)
 
 

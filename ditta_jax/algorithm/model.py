@@ -1,0 +1,61 @@
+"""A student as the stages use it: taken apart, in the dtype of computation."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from ditta_jax.algorithm import precision
+from ditta_jax.students.parts import Adaptable, join_student, split_student
+from ditta_jax.students.student import Student
+
+
+class Model(NamedTuple):
+    """A student taken apart.
+
+    Attributes:
+        graph: its structure.
+        encoder: frozen weights, in the dtype of computation; empty where they may adapt.
+        network: what may adapt, before it does: decoder and fusion.
+        compute: dtype of activations.
+        num_classes: C.
+    """
+
+    graph: nnx.GraphDef
+    encoder: nnx.State
+    network: Adaptable
+    compute: str
+    num_classes: int
+
+
+def take_apart(student: Student, compute: str, train: str = "decoder") -> Model:
+    """Split a student into what adapts and what does not, in the dtype of computation.
+
+    Args:
+        student: not changed.
+        compute: dtype of activations.
+        train: group of parameters that is to adapt (`students.groups`).
+    """
+    network, graph, encoder = split_student(student, train)
+    if compute == "float64":
+        network = precision.cast(network, compute)
+    return Model(
+        graph, precision.cast(encoder, compute), network, compute, student.config.num_classes
+    )
+
+
+def adapted_student(student: Student, network: Adaptable) -> Student:
+    """A student with an adapted network in the place of its own, in float32.
+
+    Args:
+        student: as it was before adaptation; not changed. What `network` lacks is taken from it.
+        network: in whatever it was computed in.
+    """
+    _, graph, encoder = split_student(student, "all" if "encoder" in network.params else "decoder")
+    return join_student(graph, encoder, precision.cast(network, "float32"))
+
+
+def is_finite(network: Adaptable) -> bool:
+    """Whether every number of a network is finite."""
+    return all(np.isfinite(np.asarray(x, np.float64)).all() for x in jax.tree.leaves(network))

@@ -1,0 +1,75 @@
+"""Which videos an earlier run has finished: their records, and what these follow from."""
+
+from pathlib import Path
+from typing import Any
+
+from ditta_jax.data.video import Video
+from ditta_jax.errors import UserError
+from ditta_jax.methods import registry
+from ditta_jax.runs import record_key, teaching
+from ditta_jax.runs.failures import Failures
+from ditta_jax.runs.progress import RunProgress
+from ditta_jax.runs.video_record import VideoRecord
+from ditta_jax.runs.work import Work
+
+
+def finished_before(
+    work: Work, failures: Failures, progress: RunProgress
+) -> tuple[dict[str, VideoRecord], dict[str, dict]]:
+    """What earlier runs left behind and that holds for this one.
+
+    Returns:
+        records of the finished videos, by name; and of the others that can be opened, what their
+        results will follow from.
+    """
+    records, parts = {}, {}
+    for index, name in enumerate(work.videos.names):
+        with failures.of(name):
+            video = work.videos[index]
+            check_length(work, video)
+            parts[name] = record_parts(work, video)
+            record = work.run.load_finished(
+                name, parts[name], lambda entry: teaching.digest_in_cache(work, entry)
+            )
+            if record is not None:
+                records[name] = record
+                progress.skip(name)
+    return records, parts
+
+
+def check_length(work: Work, video: Video) -> None:
+    """Refuse a video that the warm-up takes all frames of."""
+    T = len(video.frames)
+    if work.first_scored(video) >= T:
+        raise UserError(f"{video.name}: {T} frames, all of them warm-up; nothing is left to score")
+
+
+def record_parts(work: Work, video: Video) -> dict[str, Any]:
+    """All that the result of a video follows from, by name."""
+    teacher = teaching.identity_of(work)
+    if teaching.needs_masks(work) and not teacher:  # the ground truth stands in
+        truth = video.labels.digest(0) if video.labels is not None else ""
+        teacher = {"ground truth": truth}
+    versions = {f"version of {m.title}": m.version for m in work.methods.values()}
+    return {
+        "format of records": record_key.FORMAT,
+        **versions,
+        "the student's weights": work.fingerprint,
+        "the classes": record_key.digest([work.classes, work.palette]),
+        **record_key.video_parts(video, work.warm_up_length(video), work.first_scored(video)),
+        **{f"teacher's {name}": value for name, value in teacher.items()},
+        **record_key.settings_parts(_without_unused_methods(work)),
+    }
+
+
+def _without_unused_methods(work: Work) -> dict[str, Any]:
+    """The settings, without the sections of methods that the run does not use."""
+    unused = set(registry.known()) - set(work.methods)
+    return {key: value for key, value in work.config.to_dict().items() if key not in unused}
+
+
+def save_finished(work: Work, record: VideoRecord, parts: dict, entry: Path | None) -> None:
+    """Mark a video as done: its files are written, and its record vouches for them."""
+    digest = None if entry is None else teaching.digest_in_cache(work, entry.name)
+    masks = {"entry": entry.name, "digest": digest} if entry is not None and digest else {}
+    work.run.save_finished(record, parts, masks)

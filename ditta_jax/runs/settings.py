@@ -1,0 +1,90 @@
+"""From a configuration to what the computation takes: nothing below `runs` sees a ConfigDict."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ditta_jax.algorithm.settings import Settings
+from ditta_jax.errors import UserError
+from ditta_jax.methods import registry
+from ditta_jax.methods.protocol import Method
+from ditta_jax.names import fault_of
+
+# Where each setting stands in a configuration.
+KEYS = {
+    **{name: f"tta.{name}" for name in ("iters", "lr", "beta1", "beta2", "eps", "weight_decay")},
+    **{name: f"tta.{name}" for name in ("momentum", "dropout", "train")},
+    "least_frames": "tta.max_frame_bucket",
+    "area_power": "vote.area_power",
+    "frequency_power": "vote.frequency_power",
+    "loss_on": "loss.on",
+    "temperature": "loss.temperature",
+    "stochastic_depth": "encoder.stochastic_depth",
+    "threshold": "fusion.threshold",
+    "attention": "fusion.attention",
+    "scale": "input.scale",
+    "divisor": "input.divisor",
+    "compute": "precision.compute",
+    "matmul": "precision.matmul",
+    "protocol": "protocol",
+    "seed": "seed",
+}
+
+
+def settings_of(config: ConfigDict) -> Settings:
+    """The settings that a configuration states.
+
+    Raises:
+        UserError: a value that does not exist, by its key in the configuration.
+    """
+    values: dict[str, Any] = {name: _value(config, key) for name, key in KEYS.items()}
+    try:
+        return Settings(**values)
+    except UserError as error:
+        name, _, words = str(error).partition(" ")
+        raise UserError(f"{KEYS[name]} {words}") from None
+
+
+def methods_of(config: ConfigDict) -> dict[str, Method]:
+    """The methods of a configuration by name, each with its own section of settings.
+
+    Raises:
+        UserError: an unknown method, one listed twice, or none.
+    """
+    registry.check_names(config.methods)
+    return {
+        name: registry.named(name, **(config[name].to_dict() if name in config else {}))
+        for name in config.methods
+    }
+
+
+def check(config: ConfigDict) -> None:
+    """Report a value that does not exist before any work is done.
+
+    Raises:
+        UserError: names the key, the value and what is allowed.
+    """
+    settings_of(config)
+    methods_of(config)
+    if fault := fault_of(config.name):
+        raise UserError(f"name: {config.name!r} cannot name the folder of results: {fault}")
+    if not 0 < config.warmup.percent <= 100:
+        raise UserError(f"warmup.percent must be in (0, 100], not {config.warmup.percent}")
+    if config.parallel.videos < 1:
+        raise UserError(f"parallel.videos must be 1 or more, not {config.parallel.videos}")
+
+
+def warm_up_length(frames: int, percent: float) -> int:
+    """T_w = max(⌊T · percent / 100⌋, 1) (SPEC "Protocol")."""
+    return max(int(frames * percent / 100), 1)
+
+
+def first_scored(frames: int, percent: float) -> int:
+    """First frame of stage D: T_w, or 0 where all frames are both adapted on and scored."""
+    return 0 if percent >= 100 else warm_up_length(frames, percent)
+
+
+def _value(config: ConfigDict, key: str) -> Any:
+    for part in key.split("."):
+        config = config[part]
+    return config

@@ -1,0 +1,167 @@
+"""Stage A's requests to the teacher, its one process for all videos, and its answers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ditta_jax.algorithm.targets import MaskSource
+from ditta_jax.data.video import Video
+from ditta_jax.errors import UserError
+from ditta_jax.methods.protocol import IMAGES, MASKLETS, WarmUp
+from ditta_jax.runs import stages
+from ditta_jax.runs.failures import Failures
+from ditta_jax.runs.progress import RunProgress
+from ditta_jax.runs.warm_ups import WarmUps
+from ditta_jax.runs.work import Work
+from ditta_jax.teacher import ground_truth, process
+from ditta_jax.teacher.cache import masks_in_cache, read_masklets, teacher_key, write_request
+from ditta_jax.teacher.records import Request, class_peaks
+
+
+def identity_of(work: Work) -> dict[str, str]:
+    """Who the teacher is, its weights by their digest; empty for the ground truth and for none."""
+    if not asks_teacher(work):
+        return {}
+    return process.teacher_identity(work.config.teacher)
+
+
+def asks_teacher(work: Work) -> bool:
+    """Whether a method needs masks, and they do not come from the ground truth."""
+    return bool(needs_masks(work)) and work.config.teacher.config != ground_truth.NAME
+
+
+def needs_masks(work: Work) -> frozenset[str]:
+    """What the methods together need of the teacher."""
+    return frozenset().union(*(m.needs for m in work.methods.values())) & {MASKLETS}
+
+
+# ---------------------------------------------------------------------------- A, B for all videos
+
+
+def label_and_ask(
+    work: Work, names: Sequence[str], warm_ups: WarmUps, failures: Failures
+) -> dict[str, Path]:
+    """Stage A of all videos, then one teacher process that answers what is missing (stage B).
+
+    Nothing is done where no teacher is asked: stage A then waits for each video's turn.
+
+    Args:
+        work: what all videos share.
+        names: of the videos to do.
+        warm_ups: where stage A's results are kept.
+        failures: told of videos that student or teacher cannot do.
+
+    Returns:
+        the entry in the cache of each video.
+    """
+    entries: dict[str, Path] = {}
+    if not names or not asks_teacher(work):
+        return entries
+    with RunProgress(len(names)) as progress:
+        for name in names:
+            with progress.video(name), failures.of(name):
+                video = work.videos[work.videos.names.index(name)]
+                warm_up = _label(work, video, progress)
+                request = request_of(work, video, warm_up)
+                entries[name] = write_request(work.cache, request, video.frames)
+                warm_ups.put(warm_up)
+    with RunProgress(len(entries)) as progress:
+        for name, message in _answer_all(work, entries, progress).items():
+            failures.add(name, message)
+    return entries
+
+
+def label_once(work: Work, video: Video, warm_ups: WarmUps, progress: RunProgress) -> WarmUp:
+    """Stage A of one video, as it is kept or else computed now."""
+    if video.name in warm_ups:
+        return warm_ups.take(video.name)
+    return _label(work, video, progress)
+
+
+def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
+    steps = work.warm_up_length(video)
+    title = "A: student on the warm-up frames"
+    with progress.stage(title, steps, video.name) as advance:
+        return stages.label_warm_up(
+            work.model,
+            video.frames,
+            work.settings,
+            video.name,
+            stop=steps,
+            scored=work.first_scored(video) == 0,
+            images=any(IMAGES in method.needs for method in work.methods.values()),
+            advance=advance,
+        )
+
+
+def request_of(work: Work, video: Video, warm_up: WarmUp) -> Request:
+    """What the teacher is told of a video: where each class is most reliable on each frame."""
+    teacher = work.config.teacher
+    peaks = tuple(map(class_peaks, warm_up.labels, warm_up.reliability))
+    return Request(
+        video.name,
+        tuple(video.frames.frame_name(t) for t in range(len(peaks))),
+        video.size,
+        len(work.classes),
+        peaks,
+        (teacher.threshold_first, teacher.threshold_later),
+        teacher.max_objects,
+    )
+
+
+def _answer_all(work: Work, entries: Mapping[str, Path], progress: RunProgress) -> dict[str, str]:
+    """Have the teacher answer what is missing, one process for all videos.
+
+    Returns:
+        per video that the teacher could not do, its message.
+    """
+    videos = {path.name: video for video, path in entries.items()}
+
+    def listen(event: Mapping[str, Any]) -> None:
+        if event["event"] == "start":
+            progress.say(f"B: the teacher tracks objects in {event['total']} videos")
+        elif event["event"] == "video":
+            took = f"{event['objects']} objects in {event['seconds']:.1f} s"
+            progress.skip(event["video"], took)
+
+    teacher = work.config.teacher
+    failed = process.run_teacher(work.cache, teacher, list(entries.values()), listen)
+    return {videos[entry]: message for entry, message in (failed or {}).items()}
+
+
+# ---------------------------------------------------------------------------- B for one video
+
+
+def masks_of(
+    work: Work, video: Video, warm_up: WarmUp, entry: Path | None
+) -> dict[str, MaskSource]:
+    """The masks of a video that the teacher, or the ground truth in its place, has given.
+
+    Raises:
+        UserError: there are none, or they are damaged.
+    """
+    if not needs_masks(work):
+        return {}
+    if entry is None:
+        request = request_of(work, video, warm_up)
+        return {MASKLETS: ground_truth.ground_truth_masklets(video.labels, request)}
+    masklets = read_masklets(entry, teacher_key(identity_of(work)))
+    if masklets is None:
+        raise UserError(f"{entry}: its masklets cannot be used; run the same command again")
+    return {MASKLETS: masklets}
+
+
+def digest_in_cache(work: Work, entry: str) -> str | None:
+    """Digest of the teacher's masks in an entry, by its name; None where there are none."""
+    return masks_in_cache(work.cache, identity_of(work), entry)
+
+
+def details_of(masks: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record keeps of the teacher's masks."""
+    if MASKLETS not in masks:
+        return {}
+    masklets = masks[MASKLETS]
+    return {
+        "objects": len(masklets.objects),
+        "teacher_seconds": masklets.provenance.get("seconds"),
+    }

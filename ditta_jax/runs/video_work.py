@@ -1,0 +1,194 @@
+"""The work on one video of a run, from stage A's warm-up to its record."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from ditta_jax.algorithm.model import adapted_student
+from ditta_jax.data.video import Video
+from ditta_jax.errors import UserError, WriteError
+from ditta_jax.methods.protocol import Method, Prepared, WarmUp
+from ditta_jax.metrics.scores import Scores, VideoScores
+from ditta_jax.runs import overlays, stages, teaching, tensorboard
+from ditta_jax.runs.clock import Clock
+from ditta_jax.runs.failures import Failures
+from ditta_jax.runs.stages import Clocks, Segmented
+from ditta_jax.runs.video_record import VideoRecord
+from ditta_jax.runs.work import Work
+from ditta_jax.students import checkpoint
+
+
+class VideoWork:
+    """One video on its way through the stages.
+
+    Args:
+        work: of the run.
+        video: the video.
+    """
+
+    def __init__(self, work: Work, video: Video) -> None:
+        self.name = video.name
+        self.prepared: dict[str, Prepared] = {}
+        self.preparation = {name: Clock() for name in work.methods}
+        self._work = work
+        self._video = video
+        self._seconds = dict.fromkeys("ABCD", 0.0)
+        self._inference = Clocks(list(work.methods.values()))
+        self._scores: dict[str, Scores] = {}
+        self._details: dict = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the wall-clock time of the body to a stage."""
+        start = time.perf_counter()
+        yield
+        self._seconds[name] += time.perf_counter() - start
+
+    # ------------------------------------------------------------------------ B, C
+
+    def learn_from(self, warm_up: WarmUp, entry: Path | None) -> None:
+        """Take stage A's result, and the teacher's masks from its entry in the cache."""
+        masks = teaching.masks_of(self._work, self._video, warm_up, entry)
+        self.warm_up = warm_up._replace(masks=masks)
+        self._details |= teaching.details_of(masks)
+
+    def count_preparation(self, seconds: float) -> None:
+        """Add to stage C."""
+        self._seconds["C"] += seconds
+
+    def keep_what_was_learnt(self) -> None:
+        """Write losses and adapted students; features are no longer needed."""
+        rows = [
+            {"method": name} | dict(row)
+            for name, prepared in self.prepared.items()
+            for row in prepared.losses
+        ]
+        self._work.run.write_losses(self.name, rows)
+        if self._work.config.report.tensorboard:
+            tensorboard.write_losses(self._work.run.path / "tensorboard", self.name, rows)
+        if self._work.config.tta.save:
+            for name, prepared in self.prepared.items():
+                self._save_student(name, prepared)
+        self._warm_up_frames = len(self.warm_up.labels)
+        del self.warm_up
+
+    def _save_student(self, method: str, prepared: Prepared) -> None:
+        if prepared.network is None or prepared.kept_frozen is not None:
+            return
+        work = self._work
+        card = work.card._replace(
+            classes=work.classes,
+            palette=work.palette,
+            source={**work.card.source, "adapted": {"method": method, "video": self.name}},
+        )
+        path = work.run.student_folder(self.name, method)
+        checkpoint.save(path, adapted_student(work.student, prepared.network), card)
+
+    # ------------------------------------------------------------------------ D
+
+    def frames_to_score(self) -> int:
+        """How many there are."""
+        return len(self._video.frames) - self._work.first_scored(self._video)
+
+    def segment(self, advance: Callable[[], object]) -> None:
+        """Stage D: predictions, overlays of a few frames, scores where there is a ground truth."""
+        work, video = self._work, self._video
+        counts: dict[str, VideoScores] = {}
+        if video.labels is not None:
+            windows = tuple(work.config.metrics.windows)
+            counts = {name: VideoScores(len(work.classes), windows) for name in work.methods}
+        first = work.first_scored(video)
+        shown = overlays.chosen_frames(first, len(video.frames), work.config.report.overlays)
+        with work.run.prediction_writer(video.name) as writer:
+            for out in stages.segment_rest(
+                work.model,
+                list(work.methods.values()),
+                self.prepared,
+                video.frames,
+                video.size,
+                first,
+                work.settings,
+                self._inference,
+            ):
+                truth = None if video.labels is None else video.labels[out.index]
+                frame_name = video.frames.frame_name(out.index)
+                for name, label in out.labels.items():
+                    if work.config.report.predictions:
+                        writer.write(frame_name, label, name)
+                    if counts:
+                        counts[name].update(label, truth)
+                if out.index in shown:
+                    self._draw(out, frame_name, truth)
+                advance()
+        self._scores = {name: count.finish() for name, count in counts.items()}
+
+    def _draw(
+        self, out: Segmented, frame_name: str, truth: UInt8[np.ndarray, "H W"] | None
+    ) -> None:
+        work = self._work
+        panels = {} if truth is None else {"ground truth": truth}
+        panels |= {work.methods[name].title: label for name, label in out.labels.items()}
+        file = work.run.overlay_file(self.name, frame_name)
+        overlays.write_overlay(file, out.frame, panels, work.classes, work.palette)
+
+    def record(self) -> VideoRecord:
+        """What is kept of the video, once it went through all stages."""
+        return VideoRecord(
+            name=self.name,
+            size=self._video.size,
+            frames=len(self._video.frames),
+            warmup=self._warm_up_frames,
+            scored=self.frames_to_score(),
+            seconds=self._seconds,
+            scores=self._scores,
+            methods={name: self._told(method) for name, method in self._work.methods.items()},
+            details=self._details,
+        )
+
+    def _told(self, method: Method) -> dict:
+        prepared, preparation = self.prepared[method.name], self.preparation[method.name]
+        at_work = method.name if prepared.kept_frozen is None else stages.FROZEN
+        inference = self._inference.methods[at_work]
+        online = method.can_learn_along and self._work.settings.protocol == "online"
+        return {
+            "preparation_seconds": preparation.seconds,
+            "frames_per_second": self._inference.frames_per_second(at_work),
+            "compile_seconds": preparation.compiling + inference.compiling,
+            "protocol": "online" if online else "freeze",
+            "kept_frozen": prepared.kept_frozen,
+            **prepared.details,
+        }
+
+
+def prepare_group(
+    work: Work, method: Method, videos: Sequence[VideoWork], failures: Failures
+) -> None:
+    """Stage C of one method on videos of one size; its time is divided among them."""
+    if len(videos) == 1:
+        with failures.of(videos[0].name):
+            _prepare(work, method, videos)
+    elif videos:
+        try:
+            _prepare(work, method, videos)
+        except WriteError:
+            raise
+        except UserError:  # of one of them
+            for own in videos:
+                prepare_group(work, method, [own], failures)
+
+
+def _prepare(work: Work, method: Method, videos: Sequence[VideoWork]) -> None:
+    clock, side_by_side = Clock(), work.config.parallel.videos
+    with clock.running():
+        warm_ups = [own.warm_up for own in videos]
+        found = method.prepare_many(work.model, warm_ups, work.settings, side_by_side)
+        jax.block_until_ready([prepared.state for prepared in found])
+    for own, prepared in zip(videos, found, strict=True):
+        own.prepared[method.name] = prepared
+        own.preparation[method.name].add(clock, len(videos))
+        own.count_preparation((clock.seconds + clock.compiling) / len(videos))

@@ -1,0 +1,101 @@
+"""What all videos of a run share: student, data, folder of results."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from ditta_jax.algorithm.model import Model, take_apart
+from ditta_jax.algorithm.settings import Settings
+from ditta_jax.data.sources import Videos, data_classes, open_videos
+from ditta_jax.data.video import Video
+from ditta_jax.errors import UserError
+from ditta_jax.methods.protocol import Method
+from ditta_jax.runs import settings as run_settings
+from ditta_jax.runs.run_folder import RunFolder
+from ditta_jax.students import checkpoint
+from ditta_jax.students.checkpoint import StudentCard
+from ditta_jax.students.student import Student
+
+
+class Work(NamedTuple):
+    """Everything the videos share.
+
+    Attributes:
+        config: the settings as a person gave them.
+        settings: of the computation.
+        methods: by name, in order.
+        student: as loaded.
+        card: what its checkpoint says of it.
+        model: the student, taken apart.
+        fingerprint: of the student's weights.
+        videos: opened one by one.
+        classes: their names.
+        palette: their colours.
+        run: the folder of results.
+        cache: the folder that student and teacher share.
+    """
+
+    config: ConfigDict
+    settings: Settings
+    methods: dict[str, Method]
+    student: Student
+    card: StudentCard
+    model: Model
+    fingerprint: str
+    videos: Videos
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    run: RunFolder
+    cache: Path
+
+    def first_scored(self, video: Video) -> int:
+        """Index of the first frame of stage D."""
+        return run_settings.first_scored(len(video.frames), self.config.warmup.percent)
+
+    def warm_up_length(self, video: Video) -> int:
+        """T_w."""
+        return run_settings.warm_up_length(len(video.frames), self.config.warmup.percent)
+
+
+def open_work(config: ConfigDict) -> Work:
+    """Load the student, open the videos and the folder of results.
+
+    Raises:
+        UserError: student, data and settings do not fit together.
+    """
+    student, card = checkpoint.load(config.student.checkpoint)
+    known = data_classes(config.data)
+    classes, palette = card.classes, card.palette
+    if any(config.classes):
+        classes = tuple(config.classes)
+    if len(config.palette) > 1:
+        palette = config.palette
+    if known is not None and known[0] != classes:
+        raise UserError(
+            f"data.builder: {config.data.builder} has other classes ({', '.join(known[0])}) than "
+            f"the student ({', '.join(classes)})"
+        )
+    if not len(classes) == len(palette) == card.config.num_classes:
+        raise UserError(
+            f"classes: the student has {card.config.num_classes} classes; {len(classes)} names "
+            f"and {len(palette)} palette colours are given"
+        )
+    videos = open_videos(config.data, len(classes), palette)
+    if len(videos) == 0:
+        raise UserError("data: no videos")
+    settings = run_settings.settings_of(config)
+    return Work(
+        config,
+        settings,
+        run_settings.methods_of(config),
+        student,
+        card,
+        take_apart(student, settings.compute, settings.train),
+        checkpoint.fingerprint(student),
+        videos,
+        classes,
+        palette,
+        RunFolder(Path(config.output) / config.name, config.to_dict(), classes, palette),
+        Path(config.teacher.cache or Path(config.output) / "teacher_cache"),
+    )

@@ -1,0 +1,101 @@
+"""From configurations to settings, and where the warm-up ends."""
+
+import pytest
+
+from ditta_jax.algorithm.settings import Settings
+from ditta_jax.configuration import default_config
+from ditta_jax.errors import UserError
+from ditta_jax.runs import settings as run_settings
+from ditta_jax.runs.settings import first_scored, methods_of, settings_of, warm_up_length
+
+
+@pytest.fixture
+def config():
+    return default_config()
+
+
+@pytest.mark.parametrize(
+    ("frames", "percent", "warmup", "first"),
+    [(70, 10, 7, 7), (79, 10, 7, 7), (9, 10, 1, 1), (71, 25, 17, 17), (71, 50, 35, 35)]
+    + [(71, 100, 71, 0), (1, 50, 1, 1), (30, 10, 3, 3)],
+)
+def test_warm_up_then_freeze(frames, percent, warmup, first):
+    assert warm_up_length(frames, percent) == warmup
+    assert first_scored(frames, percent) == first
+
+
+def test_a_default_configuration_states_the_default_settings(config):
+    assert settings_of(config) == Settings()
+
+
+def test_every_setting_comes_from_its_key(config):
+    changed = {
+        "iters": 3,
+        "lr": 0.5,
+        "beta1": 0.5,
+        "beta2": 0.25,
+        "eps": 1e-3,
+        "weight_decay": 0.125,
+        "momentum": 0.75,
+        "dropout": 0.25,
+        "train": "addon",
+        "least_frames": 7,
+        "area_power": 0.125,
+        "frequency_power": 0.625,
+        "loss_on": "logits",
+        "temperature": 2.0,
+        "stochastic_depth": 0.1,
+        "threshold": 0.5,
+        "attention": "pallas",
+        "scale": (64, 32),
+        "divisor": 16,
+        "compute": "bfloat16",
+        "matmul": "high",
+        "protocol": "online",
+        "seed": 5,
+    }
+    assert changed.keys() == run_settings.KEYS.keys() == vars(Settings()).keys()
+    for name, value in changed.items():
+        config.update_from_flattened_dict({run_settings.KEYS[name]: value})
+    found = settings_of(config)
+    assert vars(found) == changed
+    assert (found.hyperparameters().lr, found.hyperparameters().momentum) == (0.5, 0.75)
+    assert found.compiled((32, 64))._asdict() == {
+        "input_size": (32, 64),
+        "train": "addon",
+        "loss_on": "logits",
+        "dropout": 0.25,
+        "stochastic_depth": 0.1,
+        "temperature": 2.0,
+        "attention": "pallas",
+    }
+
+
+def test_a_wrong_value_is_named_by_its_key(config):
+    config.loss.on = "scores"
+    with pytest.raises(UserError, match=r"^loss.on must be one of probabilities, .*not 'scores'"):
+        settings_of(config)
+
+
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        (("frozen", "magic"), "methods: 'magic' is none of .*ditta.*frozen"),
+        (("frozen", "protocol"), "methods: 'protocol' is none of"),
+        (("ditta", "ditta"), "methods: 'ditta' is listed twice"),
+        ((), "methods: name at least one of"),
+    ],
+)
+def test_methods_that_do_not_exist_are_refused(config, methods, words):
+    config.methods = methods
+    with pytest.raises(UserError, match=words):
+        run_settings.check(config)
+
+
+def test_methods_come_in_the_order_of_the_configuration(config):
+    config.methods = ("ditta", "frozen")
+    found = methods_of(config)
+    assert [(name, method.name) for name, method in found.items()] == [
+        ("ditta", "ditta"),
+        ("frozen", "frozen"),
+    ]
