@@ -74,6 +74,11 @@ def embedded_weights() -> Path:
     return Path(str(files("teacher_bridge"))) / "nano" / "weights" / "sam2_nano.safetensors"
 
 
+def weights_file(path: Path) -> Path:
+    """Returns the file of weights: itself, or that in a folder of Hugging Face."""
+    return path / "model.safetensors" if path.is_dir() else path
+
+
 def own_config(config: str) -> Path | None:
     """Returns the YAML file that `config` names, None for one that the `sam2` package holds."""
     path = Path(config).expanduser()
@@ -100,7 +105,7 @@ def _weights_identity(config: str, checkpoint: str) -> str:
             raise UserError(f"teacher.checkpoint: {checkpoint!r}, expected sha256: and 64 digits")
         return digest
     if checkpoint:
-        path = Path(checkpoint).expanduser()
+        path = weights_file(Path(checkpoint).expanduser())
     elif config == EMBEDDED:
         path = embedded_weights()
     else:

@@ -14,8 +14,9 @@ from jaxtyping import Bool
 
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import Entry
-from ditta_jax.teacher.identity import EMBEDDED, embedded_weights, own_config
+from ditta_jax.teacher.identity import EMBEDDED, embedded_weights, own_config, weights_file
 from ditta_jax.teacher.sam2_names import full_name
+from teacher_bridge.sam2.huggingface_layout import is_huggingface, to_package_layout
 from teacher_bridge.sam2.tracker import FrameMasks
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def build_predictor(
 
     Args:
       config: `embedded`, a configuration of the `sam2` package, or a YAML file.
-      checkpoint: `.pt` (as released: a state dict under `model`) or `.safetensors`; empty for the
+      checkpoint: `.pt` (as released: a state dict under `model`) or `.safetensors`, also a folder
+        of `transformers`; empty for the
         weights that ship with `embedded`.
       device: a torch device; `auto` takes a CUDA GPU if there is one.
       target: class of the predictor, `package.module.Class`; empty for this program's own. Drive
@@ -73,9 +75,13 @@ def build_predictor(
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Reads a state dict, floating tensors as float32. UserError if that is not what it is."""
+    """Reads a state dict, floating tensors as float32, in the layout of the `sam2` package.
+
+    A folder is one of `transformers`, whose names are translated. UserError if it is neither.
+    """
     import torch
 
+    path = weights_file(path)
     if not path.is_file():
         raise UserError(f"teacher.checkpoint: {path}: no such file")
     try:
@@ -86,6 +92,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("model", state)
+        if is_huggingface(state):
+            state = to_package_layout(state)
         return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     except Exception as error:  # unpickling and safetensors fail in many ways, at length
         raise UserError(
