@@ -30,7 +30,7 @@ from ditta_jax.files import read_regular, seal, unseal, write_atomically
 from ditta_jax.names import fault_of
 from ditta_jax.teacher.frame_files import Frames, describe_frames, has_digest, place_frames
 from ditta_jax.teacher.masklets_json import masklets_content, masklets_from
-from ditta_jax.teacher.records import ClassPeak, Masklets, Request, class_peaks
+from ditta_jax.teacher.records import ClassPeak, Masklets, Request, class_peaks, whole_video_request
 from ditta_jax.teacher.request_json import (
     FromEarlierVersion,
     check_request,
@@ -53,6 +53,7 @@ __all__ = [
     "read_masklets",
     "request_key",
     "teacher_key",
+    "whole_video_request",
     "write_masklets",
     "write_request",
 ]

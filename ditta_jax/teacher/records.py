@@ -78,6 +78,34 @@ class Request(NamedTuple):
         return pixels
 
 
+def whole_video_request(
+    video: str,
+    frames: tuple[str, ...],
+    size: tuple[int, int],
+    num_classes: int,
+    first_peaks: tuple[ClassPeak, ...],
+    threshold: float = 0.8,
+    max_objects: int = 100,
+) -> Request:
+    """Returns the request for tracks over all frames of a video, prompted on its first one.
+
+    Args:
+      video: its name.
+      frames: names of all its frames.
+      size: (H, W).
+      num_classes: C.
+      first_peaks: of the classes on the first frame (`class_peaks`).
+      threshold: least reliability of a prompt.
+      max_objects: most prompts.
+
+    Returns:
+      A request whose N(c) are those of the first frame; who votes over more frames counts there.
+    """
+    peaks = (first_peaks, *((),) * (len(frames) - 1))
+    both = (threshold, threshold)
+    return Request(video, frames, size, num_classes, peaks, both, max_objects, "first frame")
+
+
 class Masklets(NamedTuple):
     """Tracks of the objects of one video; masks of a frame may overlap.
 

@@ -74,6 +74,9 @@ class Sam2Teacher:
 
         dtype, threshold = self._masks
         if not self._settings[-1]:
+            # Prompted on one frame only, a video is gone through once: no frame is needed again.
+            once = entry.request.kind == "first frame"
+            self._predictor.feature_bytes = 0 if once else type(self._predictor).feature_bytes
             yield Sam2Tracker(self._predictor, entry, dtype, threshold)
             return
         with TemporaryDirectory(prefix="ditta-frames-") as folder:

@@ -2,15 +2,23 @@ import numpy as np
 import pytest
 
 from ditta_jax.errors import UserError
-from ditta_jax.teacher.cache import teacher_key
+from ditta_jax.teacher.cache import (
+    class_peaks,
+    read_entry,
+    teacher_key,
+    whole_video_request,
+    write_request,
+)
 from ditta_jax.teacher.identity import teacher_identity
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sam2")
 
+from teacher_bridge.benchmark import EncodedFrames  # noqa: E402
 from teacher_bridge.sam2.predictor import build_predictor, read_weights, resolve_device  # noqa: E402
 from teacher_bridge.sam2.video_predictor import VideoPredictor  # noqa: E402
 from teacher_bridge.serving.teachers import Sam2Teacher  # noqa: E402
+from tests.teacher_bridge.scenes import ListedFrames, central_reliability, moving_squares  # noqa: E402
 
 
 def test_weights_of_released_form_and_safetensors_are_read_in_single_precision(tmp_path):
@@ -93,6 +101,29 @@ def test_a_predictor_of_another_class_is_driven_by_its_public_interface(
         assert (masks & others).sum() >= 0.999 * (masks | others).sum()
     identities = {teacher_key(teacher_identity("embedded", target=t)) for t in ("", target)}
     assert len(identities) == 2
+
+
+def test_a_whole_video_is_gone_through_once(nano_weights, tmp_path):
+    """Each frame is encoded once, and none is kept in case it is needed again."""
+    images, labels = moving_squares(6)
+    frames = tuple(f"frame{t}" for t in range(6))
+    peaks = class_peaks(labels[0], central_reliability(labels)[0])
+    request = whole_video_request("whole", frames, labels.shape[1:], 3, peaks)
+    entry = read_entry(write_request(tmp_path, request, ListedFrames(images)))
+    teacher = Sam2Teacher("embedded", str(nano_weights), "cpu", "float32")
+    teacher.prepare()
+    encoder, kept = EncodedFrames(teacher._predictor), []
+    keep = teacher._predictor._keep
+
+    def count_kept(known, *rest):
+        keep(known, *rest)
+        kept.append(len(known))
+
+    teacher._predictor._keep = count_kept
+    masklets = teacher.answer(entry, lambda t: None)
+    assert encoder.count == 6 and max(kept) == 1
+    assert len(masklets.frames) == 6 and len(masklets.objects) == 3
+    assert any(mask.any() for mask in masklets.decode(5)[1])
 
 
 @pytest.mark.parametrize("target", ["nowhere.Class", "teacher_bridge.sam2.predictor.Missing"])

@@ -1,5 +1,6 @@
 import numpy as np
 
+from ditta_jax.teacher.cache import class_peaks, whole_video_request
 from teacher_bridge.search.tracks import find_masklets, merge
 from tests.teacher_bridge.scenes import (
     CLICK,
@@ -8,6 +9,7 @@ from tests.teacher_bridge.scenes import (
     ScriptedTracker,
     central_reliability,
     flat_reliability,
+    moving_squares,
     request_for,
 )
 
@@ -114,3 +116,26 @@ def test_every_object_is_on_every_frame_once():
 
 def test_merge_lists_the_forward_pass_first():
     assert merge([((2, "a"),), ((1, "b"),)], [((3, "c"),)]) == [((2, "a"), (3, "c")), ((1, "b"),)]
+
+
+def test_a_whole_video_is_tracked_from_its_first_frame():
+    """What appears later is not prompted; nothing is reset or tracked a second time."""
+    _, labels = moving_squares(6, (24, 32))
+    labels[:, :4, -6:] = 3
+    labels[:2][labels[:2] == 3] = 0
+    request = whole_video_request(
+        "whole",
+        tuple(f"frame{t}" for t in range(6)),
+        (24, 32),
+        4,
+        class_peaks(labels[0], central_reliability(labels)[0]),
+    )
+    tracker = ScriptedTracker(labels)
+    masklets = find_masklets(tracker, request)
+    prompts = masklets.provenance["prompts"]
+    assert {p["class_id"] for p in prompts} == {0, 1, 2} and {p["frame"] for p in prompts} == {0}
+    for t in range(6):
+        ids, masks = masklets.decode(t)
+        for prompt, mask in zip(prompts, masks, strict=True):
+            assert np.array_equal(mask, labels[t] == prompt["class_id"])
+    assert [call[:2] for call in tracker.calls[:3]] == [(CLICK, 0)] * 3
