@@ -19,10 +19,10 @@ from ditta_jax.algorithm import contrast
 from ditta_jax.algorithm.contrast import Prototypes
 from ditta_jax.algorithm.losses import cross_entropy, momentum_reliability
 from ditta_jax.algorithm.optimiser import Hyperparameters, adamw, averaged
-from ditta_jax.algorithm.platform import platform
 from ditta_jax.algorithm.video_mesh import AXIS
 from ditta_jax.students.layers import channel_dropout
 from ditta_jax.students.parts import Adaptable, embedding_width, join_student, remembered
+from ditta_jax.students.platform import platform
 
 
 class AdaptationSettings(NamedTuple):

@@ -19,7 +19,7 @@ import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
-from ditta_jax.algorithm.platform import platform
+from ditta_jax.students.platform import platform
 from ditta_jax.students.resize_matrices import chain
 
 COLUMN_TILE = 128  # columns per product on a CPU: the band of a 4× upsampling is then 34 wide

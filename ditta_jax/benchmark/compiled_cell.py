@@ -76,9 +76,9 @@ def compile_cell(cell: Cell) -> list[Compiled]:
     """Compile the cell's programs one after another; a failing one is a result too."""
     import jax
 
-    from ditta_jax.algorithm.platform import compiling_for
     from ditta_jax.benchmark import programs
     from ditta_jax.runs.devices import trust_products
+    from ditta_jax.students.platform import compiling_for
 
     trust_products()  # as every run does
     chip = chips.CHIPS[cell.chip]

@@ -5,8 +5,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ditta_jax.students.layers import Mlp, affine
+from ditta_jax.students.platform import platform
 from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.window_attention import window_attention
+from ditta_jax.students.window_attention_blocks import block_attention
 
 ATTENTIONS = ("tiles", "pallas")  # programs of the same attention: XLA's, and Pallas kernels
 
@@ -30,7 +32,8 @@ class TemporalFusion(nnx.Module):
     ) -> Float[Array, "h w C"]:
         """Fused logits z̃_t (SPEC "Temporal fusion module").
 
-        `attention`: "tiles" (XLA), or "pallas": kernels, which a CPU only interprets, to test them.
+        `attention`: "tiles" (XLA: on a CPU tiles one row after another, elsewhere blocks at once),
+        or "pallas": kernels, which a CPU only interprets, to test them.
         """
         arrays = *self.query_and_key(f, f_previous), z_previous
         if attention == "pallas":
@@ -39,6 +42,8 @@ class TemporalFusion(nnx.Module):
             return window_attention_pallas(*arrays, self.radius)
         if attention != "tiles":
             raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {attention!r}")
+        if platform() != "cpu":
+            return block_attention(*arrays, self.radius)
         return window_attention(*arrays, self.radius)
 
     @jax.named_scope("query_and_key")

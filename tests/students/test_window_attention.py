@@ -2,13 +2,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+from ditta_jax.students import fusion
+from ditta_jax.students.platform import compiling_for
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.window_attention import window_attention
+from ditta_jax.students.window_attention_blocks import block_attention
 from tests.students.dense_attention import CASES, dense_attention
 
+PROGRAMS = pytest.mark.parametrize("attention", [window_attention, block_attention])
 
+
+@PROGRAMS
 @pytest.mark.parametrize(("h", "w", "radius", "tile"), CASES)
-def test_value_and_gradients_equal_dense_masked_attention(h, w, radius, tile):
+def test_value_and_gradients_equal_dense_masked_attention(attention, h, w, radius, tile):
     random = np.random.default_rng(h * w)
     with jax.enable_x64(True):
         arrays = [jnp.asarray(random.normal(size=(h, w, c))) for c in (4, 4, 3)]
@@ -17,12 +25,12 @@ def test_value_and_gradients_equal_dense_masked_attention(h, w, radius, tile):
         @jax.jit
         def both(arrays):
             def ours(arrays):
-                return (window_attention(*arrays, radius, tile) * probe).sum()
+                return (attention(*arrays, radius, tile) * probe).sum()
 
             def slow(arrays):
                 return (dense_attention(*arrays, radius) * probe).sum()
 
-            out = window_attention(*arrays, radius, tile), dense_attention(*arrays, radius)
+            out = attention(*arrays, radius, tile), dense_attention(*arrays, radius)
             return out, jax.grad(ours)(arrays), jax.grad(slow)(arrays)
 
         (fast, slow), *gradients = both(arrays)
@@ -31,12 +39,26 @@ def test_value_and_gradients_equal_dense_masked_attention(h, w, radius, tile):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-13)
 
 
-def test_a_radius_of_zero_returns_the_value_of_the_place_itself():
+@PROGRAMS
+def test_a_radius_of_zero_returns_the_value_of_the_place_itself(attention):
     q, k, v = (jnp.asarray(np.random.default_rng(i).normal(size=(4, 5, 2))) for i in range(3))
-    np.testing.assert_allclose(window_attention(q, k, v, 0, 3), v, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(attention(q, k, v, 0, 3), v, rtol=0, atol=1e-6)
 
 
-def test_large_scores_stay_finite():
+@PROGRAMS
+def test_large_scores_stay_finite(attention):
     q = jnp.full((3, 3, 2), 1e4)
-    out = window_attention(q, q, jnp.ones((3, 3, 1)), 1, 8)
+    out = attention(q, q, jnp.ones((3, 3, 1)), 1, 8)
     np.testing.assert_allclose(out, 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("platform", "loops"), [("cpu", True), ("tpu", False), ("gpu", False)])
+def test_only_a_cpu_goes_through_rows_of_tiles_one_by_one(platform, loops):
+    module = nnx.eval_shape(
+        lambda: fusion.TemporalFusion(SegFormerConfig(3, embed_dim=4), nnx.Rngs(0))
+    )
+    graph, weights = nnx.split(module)
+    maps = [jax.ShapeDtypeStruct((9, 11, c), jnp.float32) for c in (4, 4, 3)]
+    with compiling_for(platform):
+        jaxpr = jax.make_jaxpr(lambda w, *x: nnx.merge(graph, w)(*x))(weights, *maps)
+    assert ("scan[" in str(jaxpr)) == loops
