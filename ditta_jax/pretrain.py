@@ -198,7 +198,6 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
         the trained student and the number of steps.
     """
     from ditta_jax.data.augment import batches
-    from ditta_jax.data.preprocess import Normalisation
 
     train = config.train
     student = _start(config, num_classes)
@@ -211,12 +210,7 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
         first = int(state.step)
         log = _Log(folder / "training.jsonl", first, train)
         key = jax.random.key(config.seed)
-        normalisation = Normalisation(student.config.mean, student.config.std)
-        feed = batches(
-            source,
-            *(train.crop, train.batch_size, config.seed, first),
-            normalisation=normalisation,
-        )
+        feed = batches(source, train.crop, train.batch_size, config.seed, first)
         rates = (train.stochastic_depth, train.dropout)
         for step in range(first, train.steps):
             frames, labels = next(feed)
@@ -226,7 +220,7 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
             log.step(step + 1, loss)
             checkpoints.keep(step + 1, state)
         checkpoints.keep(train.steps, state, always=True)
-    score = validate(config, graph, state.network, student.config)
+    score = validate(config, graph, state.network, num_classes)
     if score is not None:
         log.write({"step": int(state.step), "validation_mIoU": score})
         print(f"validation mIoU {100 * score:.1f} on {train.validation_split}")
@@ -287,20 +281,19 @@ def _continue_from(path: str, num_classes: int, seed: int) -> Student:
 
 
 def validate(
-    config: ConfigDict, graph: nnx.GraphDef, network: Adaptable, sizes: StudentConfig
+    config: ConfigDict, graph: nnx.GraphDef, network: Adaptable, num_classes: int
 ) -> float | None:
     """MIoU on the validation split; None where there is none (folders)."""
-    from ditta_jax.data.preprocess import Normalisation, to_input
+    from ditta_jax.data.preprocess import to_input
     from ditta_jax.data.sources import stills
     from ditta_jax.metrics.scores import VideoScores
 
     split = config.train.validation_split
     if config.data.kind != "tfds" or not split:
         return None
-    scores = VideoScores(sizes.num_classes)
-    normalisation = Normalisation(sizes.mean, sizes.std)
+    scores = VideoScores(num_classes)
     for frame, label in stills(config.data, split):
-        image = to_input(frame, config.input.scale, config.input.divisor, normalisation)
+        image = to_input(frame, config.input.scale, config.input.divisor)
         prediction = np.asarray(predict(graph, network, image[None])[0])
         if prediction.shape != label.shape:
             import cv2

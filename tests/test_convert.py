@@ -20,6 +20,7 @@ from ditta_jax.students.layouts import (
     weight_layout,
 )
 from ditta_jax.students.openmmlab.config import OpenMMLabConfig
+from ditta_jax.students.protocol import MEAN, STD
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import abstract_student, new_student
 
@@ -402,14 +403,18 @@ def test_transformers_reads_the_folder_and_computes_the_same(own, tmp_path, caps
     assert "results differ a little" in capsys.readouterr().out or CONFIG.block_norm_eps == 1e-5
     model = transformers.SegformerForSemanticSegmentation.from_pretrained(tmp_path / "folder")
     assert model.config.id2label == {0: "road", 1: "car", 2: "sky"}
-    image = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype(np.float32)
+    grey = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3)).astype(np.float64)
+    usual, own_input = (
+        ((grey - mean) / std).astype(np.float32)
+        for mean, std in ((MEAN, STD), (student.config.mean, student.config.std))
+    )
     with torch.no_grad():
-        there = model.eval()(torch.from_numpy(image).permute(0, 3, 1, 2)).logits
-    here = student.classify(student.embed(student.encode(image)))
+        there = model.eval()(torch.from_numpy(own_input).permute(0, 3, 1, 2)).logits
+    here = student.classify(student.embed(student.encode(usual)))
     np.testing.assert_allclose(here, there.permute(0, 2, 3, 1).numpy(), atol=2e-5)
     said = json.loads((tmp_path / "folder" / "preprocessor_config.json").read_text())
-    grey = np.array(said["image_mean"]) / said["rescale_factor"]
-    np.testing.assert_allclose(grey, student.config.mean)
+    mean = np.array(said["image_mean"]) / said["rescale_factor"]
+    np.testing.assert_allclose(mean, student.config.mean)
 
 
 def test_a_folder_with_other_files_is_not_replaced(own, tmp_path):

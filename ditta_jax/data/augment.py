@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ditta_jax.data.prefetch import ahead
-from ditta_jax.data.preprocess import IMAGENET, Normalisation, normalise
+from ditta_jax.data.preprocess import normalise
 from ditta_jax.labels import IGNORE
 
 SCALES = (0.5, 2.0)
@@ -123,12 +123,7 @@ def augment(
 
 
 def batch(
-    source: Sequence[Pair],
-    crop: tuple[int, int],
-    batch_size: int,
-    seed: int,
-    step: int,
-    normalisation: Normalisation = IMAGENET,
+    source: Sequence[Pair], crop: tuple[int, int], batch_size: int, seed: int, step: int
 ) -> Pair:
     """The batch of one step, a function of its arguments.
 
@@ -144,7 +139,7 @@ def batch(
         order = np.random.default_rng([seed, 1, epoch]).permutation(len(source))
         generator = np.random.default_rng([seed, 2, step, slot])
         image, labels[slot] = augment(generator, *source[int(order[place])], crop)
-        images[slot] = normalise(image, normalisation)
+        images[slot] = normalise(image)
     return images, labels
 
 
@@ -155,7 +150,6 @@ def batches(
     seed: int,
     start_step: int = 0,
     depth: int = 4,
-    normalisation: Normalisation = IMAGENET,
 ) -> Iterator[Pair]:
     """Batches without end, made in a background thread.
 
@@ -169,7 +163,6 @@ def batches(
       seed: of the order and of the augmentation, ≥ 0.
       start_step: number of the first batch.
       depth: batches kept ready.
-      normalisation: of the student.
 
     Yields:
       (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]), 255 = ignore.
@@ -183,7 +176,7 @@ def batches(
     def make() -> Iterator[Pair]:
         step = start_step
         while True:
-            yield batch(source, crop, batch_size, seed, step, normalisation)
+            yield batch(source, crop, batch_size, seed, step)
             step += 1
 
     return ahead(make, depth)

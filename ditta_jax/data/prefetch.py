@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ditta_jax.data.preprocess import IMAGENET, Normalisation, to_input
+from ditta_jax.data.preprocess import to_input
 
 _T = TypeVar("_T")
 _POLL = 0.1  # seconds between looks at whether the consumer has gone
@@ -79,7 +79,6 @@ def inputs(
     start: int = 0,
     stop: int | None = None,
     depth: int = 4,
-    normalisation: Normalisation = IMAGENET,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Frames of a video with the network's inputs, made ahead.
 
@@ -90,7 +89,6 @@ def inputs(
       start: first frame.
       stop: the frame to stop before; None: the end.
       depth: frames kept ready; together with two in work they bound the memory.
-      normalisation: of the student.
 
     Yields:
       (index, UInt8["H W 3"], Float32["Hi Wi 3"]).
@@ -99,6 +97,6 @@ def inputs(
     def make() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         for index in range(start, len(frames) if stop is None else stop):
             frame = frames[index]
-            yield index, frame, to_input(frame, scale, divisor, normalisation)
+            yield index, frame, to_input(frame, scale, divisor)
 
     return ahead(make, depth)

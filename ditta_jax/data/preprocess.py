@@ -6,25 +6,11 @@ normalised, in float32.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 
-
-class Normalisation(NamedTuple):
-    """What is taken off each colour and what it is divided by, in grey levels; ImageNet's.
-
-    Attributes:
-      mean: red, green, blue.
-      std: likewise.
-    """
-
-    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
-    std: tuple[float, ...] = (58.395, 57.12, 57.375)
-
-
-IMAGENET = Normalisation()
+MEAN = np.array([123.675, 116.28, 103.53], np.float32)  # RGB, grey levels
+STD = np.array([58.395, 57.12, 57.375], np.float32)
 
 
 def scaled_size(size: tuple[int, int], scale: tuple[int, int] = (853, 480)) -> tuple[int, int]:
@@ -46,10 +32,7 @@ def input_size(
 
 
 def to_input(
-    frame: np.ndarray,
-    scale: tuple[int, int] = (853, 480),
-    divisor: int = 32,
-    normalisation: Normalisation = IMAGENET,
+    frame: np.ndarray, scale: tuple[int, int] = (853, 480), divisor: int = 32
 ) -> np.ndarray:
     """The network's input for a frame.
 
@@ -57,19 +40,17 @@ def to_input(
       frame: UInt8["H W 3"] RGB.
       scale: bounds of the longer and the shorter side, pixels.
       divisor: both sides are stretched to its next multiple.
-      normalisation: of the student.
 
     Returns:
-      Float32["Hi Wi 3"], normalised.
+      Float32["Hi Wi 3"], minus `MEAN`, over `STD`.
     """
     size = frame.shape[:2]
     for height, width in (scaled_size(size, scale), input_size(size, scale, divisor)):
         if frame.shape[:2] != (height, width):
             frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
-    return normalise(frame, normalisation)
+    return normalise(frame)
 
 
-def normalise(image: np.ndarray, normalisation: Normalisation = IMAGENET) -> np.ndarray:
+def normalise(image: np.ndarray) -> np.ndarray:
     """UInt8["... 3"] RGB to Float32["... 3"]."""
-    mean, std = (np.array(values, np.float32) for values in normalisation)
-    return (image.astype(np.float32) - mean) / std
+    return (image.astype(np.float32) - MEAN) / STD

@@ -21,7 +21,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ditta_jax.labels import IGNORE
 from ditta_jax.ranges import Range, between, several
 
-# Of ImageNet, RGB, grey levels: what a student's input is normalised by unless its card differs.
+# Of ImageNet, RGB, grey levels: what frames are normalised by; `Student.encode` turns them into
+# the student's own where its card differs.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 

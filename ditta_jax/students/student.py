@@ -3,6 +3,8 @@
 import math
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from flax.nnx import traversals
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -10,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ditta_jax.students.families import family_of
 from ditta_jax.students.fusion import TemporalFusion
 from ditta_jax.students.initialisation import fresh_leaf
-from ditta_jax.students.protocol import StudentConfig
+from ditta_jax.students.protocol import MEAN, STD, StudentConfig
 
 
 class Student(nnx.Module):
@@ -32,8 +34,22 @@ class Student(nnx.Module):
         stochastic_depth: float = 0.0,
         weight: Float[Array, " b"] | None = None,
     ) -> PyTree[Float[Array, "b _h _w _c"]]:
-        """Features of frames (`protocol.Encoder`)."""
-        return self.encoder(frames, key, stochastic_depth, weight)
+        """Features of frames (`protocol.Encoder`), which are normalised by ImageNet's numbers."""
+        return self.encoder(self._renormalised(frames), key, stochastic_depth, weight)
+
+    def _renormalised(self, frames: Float[Array, "b Hi Wi 3"]) -> Float[Array, "b Hi Wi 3"]:
+        """Frames by the student's own mean and deviation, where these are not ImageNet's.
+
+        Here and not where frames are read, so that whatever reads frames need not know the student.
+        """
+        own = self.config.mean, self.config.std
+        if own == (MEAN, STD):
+            return frames
+        dtype = jnp.promote_types(frames.dtype, jnp.float32)
+        mean, std = (np.array(values)[None, None, None] for values in own)
+        factor, shift = np.array(STD) / std, (np.array(MEAN) - mean) / std
+        renormalised = frames.astype(dtype) * jnp.asarray(factor, dtype) + jnp.asarray(shift, dtype)
+        return renormalised.astype(frames.dtype)
 
     def embed(
         self, features: PyTree, weight: Float[Array, " b"] | None = None

@@ -107,3 +107,18 @@ def test_folded_query_and_key_give_the_value_and_gradient_of_the_layers_one_by_o
         )
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11)
+
+
+def test_a_students_own_normalisation_is_used():
+    own = dataclasses.replace(TINY, mean=(127.5, 100.0, 80.0), std=(60.0, 61.5, 50.25))
+    plain, other = new_student(TINY, 3), new_student(own, 3)
+    grey = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3))
+    usual, needed = (
+        jnp.asarray((grey - np.array(c.mean)) / np.array(c.std), jnp.float32) for c in (TINY, own)
+    )
+    for found, expected in zip(other.encode(usual), plain.encode(needed), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+    assert not np.allclose(plain.encode(usual)[0], plain.encode(needed)[0], atol=0.05)
+    coarse = other._renormalised(usual.astype(jnp.bfloat16))
+    assert coarse.dtype == jnp.bfloat16
+    np.testing.assert_allclose(coarse.astype(jnp.float32), needed, atol=0.03)
