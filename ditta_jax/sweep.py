@@ -4,7 +4,8 @@
 
 One compiled program adapts a video under all K settings, another segments the rest of it: frames
 are decoded and encoded once, and the masklets are those of `ditta_jax.adapt`. Several --grid
-options make their product. Results: a table, and `<output>/<name>/sweep.json`.
+options make their product. Results: a table, and `<output>/<name>/sweep.json`. An interrupted sweep
+goes on where it was, and another grid computes only what no earlier one did.
 """
 
 import itertools
@@ -14,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from ditta_jax.configuration import check_value, from_command_line
@@ -25,7 +25,9 @@ if TYPE_CHECKING:  # the settings are read before these, and what they import, a
     from ditta_jax.data.video import Video
     from ditta_jax.methods.protocol import WarmUp
     from ditta_jax.metrics.scores import Scores
+    from ditta_jax.runs.failures import Failures
     from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.sweep_records import Swept
     from ditta_jax.runs.work import Work
 
 # Numbers that a compiled program takes as arguments, or that act before it.
@@ -106,45 +108,83 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     """
     from ditta_jax.files import write_atomically
     from ditta_jax.metrics.scores import no_scores
-    from ditta_jax.runs import teaching
     from ditta_jax.runs.failures import Failures
+    from ditta_jax.runs.lock import FolderLock
     from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.run_folder import refuse_foreign
     from ditta_jax.runs.settings import settings_of
-    from ditta_jax.runs.warm_ups import WarmUps
     from ditta_jax.runs.work import open_work
 
-    settings = [settings_of(with_settings(config, changes)) for changes in grid]
+    for changes in grid:
+        settings_of(with_settings(config, changes))  # refused before any work
     work = open_work(with_settings(config, {"methods": ("frozen", "ditta")}))
-    names = work.videos.names
-    totals = [no_scores(len(work.classes), tuple(config.metrics.windows))] * (len(grid) + 1)
-    kept_frozen = np.zeros(len(grid), int)
-    done = 0
-    with WarmUps(config.parallel.keep_gb * 1e9, Path(config.output)) as warm_ups:
-        with RunProgress(len(names)) as progress:
-            failures = Failures(progress.say)
-        entries = teaching.label_and_ask(work, names, warm_ups, failures)
-        with RunProgress(len(names), done=len(failures)) as progress:
-            for name in names:
-                if name in failures:
-                    continue
-                with progress.video(name), failures.of(name):
-                    video = work.videos[names.index(name)]
-                    warm_up = teaching.label_once(work, video, warm_ups, progress)
-                    masks = teaching.masks_of(work, video, warm_up, entries.get(name))
-                    warm_up = warm_up._replace(masks=masks)
-                    scores, reasons = sweep_video(work, video, warm_up, settings, progress)
-                    totals = [total + own for total, own in zip(totals, scores, strict=True)]
-                    kept_frozen = kept_frozen + np.array([r is not None for r in reasons])
-                    done += 1
-    if not done:
-        first, message = next(iter(failures.items()))
-        raise UserError(f"no video could be done; {first}: {message}")
-    rows = rows_of(grid, [total.result() for total in totals], [0, *kept_frozen.tolist()], failures)
-    path = Path(config.output) / config.name / "sweep.json"
-    write_atomically(path, (json.dumps(rows, indent=1) + "\n").encode())
+    folder = Path(config.output) / config.name
+    refuse_foreign(folder)
+    with RunProgress(len(work.videos)) as progress:
+        failures = Failures(progress.say)
+    with FolderLock(folder):
+        results = sweep_videos(work, grid, folder / "sweep", failures)
+        if not results:
+            first, message = next(iter(failures.items()))
+            raise UserError(f"no video could be done; {first}: {message}")
+        empty = no_scores(len(work.classes), tuple(config.metrics.windows))
+        settings = list(zip(*results.values(), strict=True))
+        scores = [sum((one.scores for one in own), start=empty).result() for own in settings]
+        kept_frozen = [sum(one.kept_frozen is not None for one in own) for own in settings]
+        rows = rows_of(grid, scores, kept_frozen, failures)
+        path = folder / "sweep.json"
+        write_atomically(path, (json.dumps(rows, indent=1) + "\n").encode())
     _print(rows)
     print(f"results in {path}")
     return rows
+
+
+def sweep_videos(
+    work: "Work", grid: list[dict[str, float]], folder: Path, failures: "Failures"
+) -> dict[str, list["Swept"]]:
+    """Every video under every setting: what is kept in `folder`, and the rest, which is computed.
+
+    Returns:
+        by video that could be done: the frozen student's result, then that of every setting.
+    """
+    from ditta_jax.runs import finished, teaching
+    from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.settings import settings_of
+    from ditta_jax.runs.sweep_records import SweepRecords, Swept
+    from ditta_jax.runs.warm_ups import WarmUps
+
+    names = work.videos.names
+    records = SweepRecords(folder, lambda entry: teaching.digest_in_cache(work, entry))
+    keys: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[Swept | None]] = {}
+    with RunProgress(len(names)) as progress:
+        for index, name in enumerate(names):
+            with failures.of(name):
+                parts = finished.record_parts(work, work.videos[index])
+                keys[name] = [parts | {"sweep": "frozen"}, *(parts | own for own in grid)]
+                found[name] = [records.load(name, key) for key in keys[name]]
+                if None not in found[name]:
+                    progress.skip(name)
+    to_do = [name for name in found if None in found[name]]
+    with WarmUps(work.config.parallel.keep_gb * 1e9, Path(work.config.output)) as warm_ups:
+        entries = teaching.label_and_ask(work, to_do, warm_ups, failures)
+        left = [name for name in to_do if name not in failures]
+        with RunProgress(len(names), done=len(names) - len(left)) as progress:
+            for name in left:
+                with progress.video(name), failures.of(name):
+                    video, entry = work.videos[names.index(name)], entries.get(name)
+                    warm_up = teaching.label_once(work, video, warm_ups, progress)
+                    masks = teaching.masks_of(work, video, warm_up, entry)
+                    missing = [i for i in range(len(grid)) if found[name][i + 1] is None] or [0]
+                    settings = [settings_of(with_settings(work.config, grid[i])) for i in missing]
+                    scores, reasons = sweep_video(
+                        work, video, warm_up._replace(masks=masks), settings, progress
+                    )
+                    for i, *own in zip([-1, *missing], scores, [None, *reasons], strict=True):
+                        found[name][i + 1] = Swept(*own)
+                        kept_in = entry.name if entry else None
+                        records.save(name, keys[name][i + 1], Swept(*own), kept_in)
+    return {name: [one for one in own if one] for name, own in found.items() if None not in own}
 
 
 def rows_of(grid, scores, kept_frozen, failures) -> list[dict]:

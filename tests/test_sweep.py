@@ -10,6 +10,7 @@ from ditta_jax.algorithm import precision
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.errors import UserError
+from ditta_jax.runs.sweep_records import SweepRecords
 from ditta_jax.students import checkpoint
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
@@ -64,6 +65,50 @@ def test_each_setting_scores_as_a_run_of_its_own(config, double):
         for score in ("mIoU", "wIoU", "mVC2"):
             assert row[score] == pytest.approx(methods["ditta"][score], abs=1e-9)
             assert rows[0][score] == methods["frozen"][score]
+
+
+def computed_settings(monkeypatch):
+    """A list that the number of settings of every computed video is added to."""
+    counts, one = [], sweep.sweep_video
+
+    def counted(work, video, warm_up, settings, progress):
+        counts.append(len(settings))
+        return one(work, video, warm_up, settings, progress)
+
+    monkeypatch.setattr(sweep, "sweep_video", counted)
+    return counts
+
+
+@pytest.mark.robustness(
+    "Run folders", "an interrupted sweep, or one with another grid", "computes what is missing"
+)
+def test_a_sweep_goes_on_where_it_was(config, double, monkeypatch, tmp_path):
+    own = sweep.with_settings(config, {"output": str(tmp_path)})
+    whole = sweep.read_grid(["tta.lr=0,1e-2"])
+    save, done = SweepRecords.save, []
+
+    def killed(records, *rest):
+        save(records, *rest)
+        done.append(rest)
+        if len(done) == 2:  # the frozen student and the first setting
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(SweepRecords, "save", killed)
+        sweep.sweep(own, whole)
+    counts = computed_settings(monkeypatch)
+    rows = sweep.sweep(own, whole)
+    assert counts == [1] and len({row["mIoU"] for row in rows}) == 3
+    assert sweep.sweep(own, whole) == rows and counts == [1]
+
+    more = sweep.sweep(own, sweep.read_grid(["tta.lr=1e-2,1e-3"]))
+    assert counts == [1, 1] and more[0] == rows[0] and more[1] == rows[2]
+    assert [row["setting"] for row in more[1:]] == ["tta.lr=0.01", "tta.lr=0.001"]
+
+    file = sorted((tmp_path / "sweep" / "sweep").rglob("*.json"))[0]
+    file.write_bytes(file.read_bytes()[:-3])
+    assert sweep.sweep(own, whole)[1:] == rows[1:]
+    adapt.adapt_videos(own)  # a run may have the name of a sweep
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ _PLACES = {
     "tensorboard": "",
 }
 _OF_ALL_VIDEOS = ("result.json", "losses.jsonl", "report.html")
+_SHARED = (lock.NAME, "sweep", "sweep.json")  # what a sweep of the same name keeps here
 # Sections of a configuration: a JSON file without them is none of this program.
 _SECTIONS = {"name", "data", "student", "teacher", "tta"}
 # Settings that do not make another run of it.
@@ -81,7 +82,7 @@ class RunFolder:
         Raises:
             UserError: another run owns it, it holds files of something else, it is not writable.
         """
-        _refuse_foreign(self.path)
+        refuse_foreign(self.path)
         with lock.FolderLock(self.path):
             config = _read_json(self.path / "config.json")
             if config is not None and _same_run(config) != _same_run(
@@ -290,13 +291,13 @@ class RunFolder:
             self._earlier.keep([path for path in paths if path.exists()])
 
 
-def _refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path) -> None:
     """Refuse a folder that holds something and is no run."""
     if path.exists() and not path.is_dir():
         raise UserError(f"{path}: is a file; a run needs a folder: give it another name")
     with writing(path):
         inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
-    inside = [name for name in inside if name != lock.NAME and not name.endswith(".partial")]
+    inside = [name for name in inside if name not in _SHARED and not name.endswith(".partial")]
     config = _read_json(path / "config.json")
     if inside and (config is None or not config.keys() >= _SECTIONS):
         raise UserError(
