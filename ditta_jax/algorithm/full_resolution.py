@@ -185,7 +185,8 @@ def _sum_forward(f, static, columns, weights, *pixels):
         matrix, start, weight, *rows = block
 
         def value(source, weight):
-            return f(_rows_of(matrix, source), weight, *rows)
+            block = jnp.einsum("Rn,ncW->RcW", matrix, source)
+            return f(_columns_in_lanes(block), weight, *rows)
 
         source = jax.lax.dynamic_slice_in_dim(columns, start, matrix.shape[1])
         part, (d_source, d_weight) = jax.value_and_grad(value, argnums=(0, 1))(source, weight)
@@ -208,15 +209,16 @@ _sum_over_rows.defvjp(_sum_forward, _sum_backward)
 
 def _upsample(matrix, start, columns):
     source = jax.lax.dynamic_slice_in_dim(columns, start, matrix.shape[1])
-    return _rows_of(matrix, source)
+    return jnp.einsum("Rn,ncW->RcW", matrix, source)
 
 
-def _rows_of(matrix, source):
-    """The block [rows, c, W]; on a TPU with columns in the lanes.
+def _columns_in_lanes(block: Float[Array, "rows c W"]) -> Float[Array, "rows c W"]:
+    """The same, laid out on a TPU so that reductions over channels are additions.
 
-    Left alone its compiler puts channels there, and pays a shuffle for every reduction over them.
+    Left alone its compiler puts channels into the lanes and pays for shuffles: by its own estimate
+    4.2 ms for a cross entropy with gradient instead of 3.0. Sweeps without a gradient it lays out
+    better itself (1.4 ms for a reliability map, 1.9 so).
     """
-    block = jnp.einsum("Rn,ncW->RcW", matrix, source)
     if platform() == "tpu":
         return with_layout_constraint(block, Layout(major_to_minor=(0, 1, 2)))
     return block

@@ -82,8 +82,8 @@ def _seen(tiling: Tiling) -> Bool[Array, "columns rows q k"]:
     near_x = np.abs(x - own[:, None, None]) <= tiling.radius
     near = near_y[:, None, None, :, None] & near_x[None, :, :, None, :]
     first_y, first_x = np.arange(tiling.rows) * n, np.arange(tiling.columns) * n
-    in_y, in_x = first_y[:, None] + y, first_x[:, None, None] + x
-    in_y, in_x = (in_y >= 0) & (in_y < tiling.h), (in_x >= 0) & (in_x < tiling.w)
+    at_y, at_x = first_y[:, None] + y, first_x[:, None, None] + x
+    in_y, in_x = (at_y >= 0) & (at_y < tiling.h), (at_x >= 0) & (at_x < tiling.w)
     inside = in_y[None, :, None, :, None] & in_x[:, None, :, None, :]
     inside = inside.reshape(tiling.columns, tiling.rows, 1, -1)
     return jnp.asarray(near.reshape(n * n, -1)) & jnp.asarray(inside)
