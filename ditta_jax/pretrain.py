@@ -37,7 +37,7 @@ from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.resize import bilinear
 from ditta_jax.students.student import Student, fill, new_student
 
-WHOLE = nnx.State({})  # what of a student stays as it is: nothing, all of it is trained
+WHOLE: nnx.State = nnx.State({})  # what of a student stays as it is: nothing, all of it is trained
 
 
 # Settings that may change between the parts of a training that was interrupted.

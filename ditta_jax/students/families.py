@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 
 from ditta_jax.errors import UserError
+from ditta_jax.students import protocol
 from ditta_jax.students.initialisation import as_torch
 from ditta_jax.students.openmmlab.config import OpenMMLabConfig
 from ditta_jax.students.openmmlab.decoder import LevelNormDecoder
@@ -29,8 +30,8 @@ class Family(NamedTuple):
     """
 
     config: type
-    encoder: Callable[[Any, nnx.Rngs], nnx.Module]
-    decoder: Callable[[Any, nnx.Rngs], nnx.Module]
+    encoder: Callable[[Any, nnx.Rngs], protocol.Encoder]
+    decoder: Callable[[Any, nnx.Rngs], protocol.Decoder]
     fresh_encoder: Callable[..., np.ndarray] = as_torch
 
 

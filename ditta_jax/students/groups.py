@@ -26,7 +26,7 @@ def _in_norm(path: Path) -> bool:
 
 def path_of(keys: tuple) -> Path:
     """A path as `jax.tree_util` gives it, as words and numbers."""
-    return tuple(getattr(key, "key", getattr(key, "idx", None)) for key in keys)
+    return tuple(key.idx if hasattr(key, "idx") else key.key for key in keys)
 
 
 def members(params: PyTree, group: str) -> PyTree:

@@ -39,7 +39,8 @@ def split_student(
         what may adapt, how it is put together again, and the encoder's weights; these are empty
         where the group has parameters of the encoder.
     """
-    graph, params, statistics = nnx.split(student, nnx.Param, nnx.BatchStat)
+    graph, *states = nnx.split(student, nnx.Param, nnx.BatchStat)
+    params, statistics = states
     own = Adaptable(nnx.to_pure_dict(params), nnx.to_pure_dict(statistics))
     if any(jax.tree.leaves(members(own.params, group).get("encoder", {}))):
         return own, graph, nnx.State({})

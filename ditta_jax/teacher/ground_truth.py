@@ -4,7 +4,7 @@
 class, followed from frame to frame by overlap. The student still votes on what it is (Eq. 4).
 """
 
-from collections.abc import Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -19,9 +19,13 @@ NAME = "ground-truth"
 SMALLEST = 16  # pixels; specks are no objects
 
 
-def ground_truth_masklets(
-    labels: Sequence[UInt8[np.ndarray, "H W"] | None] | None, request: Request
-) -> Masklets:
+class Labels(Protocol):
+    """Label maps by frame, None where a frame has none."""
+
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "H W"] | None: ...  # noqa: D105
+
+
+def ground_truth_masklets(labels: Labels | None, request: Request) -> Masklets:
     """Regions of the warm-up frames' ground truth as tracked objects without names.
 
     Args:

@@ -29,7 +29,7 @@ def photograph(frame: UInt8[np.ndarray, "H W 3"]) -> str:
 def map_of(values: UInt8[np.ndarray, "H W"]) -> str:
     """Labels or object ids as a grey PNG, base64: its grey is the value, nothing is mixed."""
     picture = Image.fromarray(np.ascontiguousarray(values, np.uint8))
-    if (size := size_in_page(values.shape)) != values.shape:  # type: ignore[arg-type]
+    if (size := size_in_page(values.shape)) != values.shape:
         picture = picture.resize(size[::-1], Image.Resampling.NEAREST)
     return _encoded(picture, "png", compress_level=6)
 
@@ -38,7 +38,7 @@ def shares(values: Float[np.ndarray, "H W"]) -> str:
     """Values in [0, 1] as a grey JPEG, base64."""
     grey = np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
     picture = Image.fromarray(grey)
-    if (size := size_in_page(values.shape)) != values.shape:  # type: ignore[arg-type]
+    if (size := size_in_page(values.shape)) != values.shape:
         picture = picture.resize(size[::-1], Image.Resampling.BOX)
     return _encoded(picture, "jpeg", quality=_JPEG_QUALITY, optimize=True)
 
