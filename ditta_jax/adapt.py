@@ -55,6 +55,8 @@ def adapt_videos(config: ConfigDict) -> dict:
     """
     from ditta_jax.runs import finished, results, teaching
     from ditta_jax.runs.failures import Failures
+    from ditta_jax.runs.notices import notices
+    from ditta_jax.runs.page.page import write_page
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.warm_ups import WarmUps
     from ditta_jax.runs.work import open_work
@@ -63,6 +65,8 @@ def adapt_videos(config: ConfigDict) -> dict:
     names = work.videos.names
     with work.run.opened(names), WarmUps(config.parallel.keep_gb * 1e9, work.run.path) as warm_ups:
         with RunProgress(len(names)) as progress:
+            for line in notices(config):
+                progress.say(line)
             failures = Failures(progress.say)
             records, parts = finished.finished_before(work, failures, progress)
         to_do = [name for name in parts if name not in records]
@@ -76,11 +80,14 @@ def adapt_videos(config: ConfigDict) -> dict:
                         records[record.name] = record
         done = [records[name] for name in names if name in records]
         result = work.run.write_result(done, failures)
+        if done and config.report.page:
+            write_page([work.run.path], work.run.page_file)
     if not done:
         first, message = next(iter(failures.items()))
         raise UserError(f"no video could be done; {first}: {message}")
     results.print_table(result)
-    print(f"results in {work.run.path}")
+    look = f"; to look at: {work.run.page_file}" if config.report.page else ""
+    print(f"results in {work.run.path}{look}")
     return result
 
 

@@ -26,6 +26,7 @@ from ditta_jax.teacher import process as teacher_process
 from ditta_jax.teacher.cache import read_entry, teacher_key, write_masklets
 from ditta_jax.teacher.identity import teacher_identity
 from ditta_jax.teacher.records import Masklets
+from tests.docs import schemas
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEACHER = "sha256:" + 64 * "a"
@@ -154,7 +155,11 @@ def test_a_run_leaves_results_losses_predictions_and_overlays(whole_run):
             assert [p.name for p in predictions] == [f"{t:05d}.png" for t in range(WARMUP, FRAMES)]
             first = png(predictions[0])
             assert first.shape == (96, 160) and first.max() < len(CLASSES)
-        assert len(list((folder / "overlays" / name).iterdir())) == 2
+        assert len(list((folder / "overlays" / name).glob("*.png"))) == 2
+        assert (folder / "overlays" / name / "overlay.mp4").is_file()
+        assert (folder / "film" / f"{name}.json").is_file()
+    assert (folder / "report.html").is_file()
+    schemas.check_run(folder)
     assert not list(output.rglob("*writing*")) and not list(output.rglob("*.tmp"))
 
 

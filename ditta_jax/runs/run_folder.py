@@ -38,6 +38,7 @@ _PLACES = {
     "losses": ".jsonl",
     "predictions": "",
     "overlays": "",
+    "film": ".json",
     "students": "",
     "tensorboard": "",
 }
@@ -193,6 +194,19 @@ class RunFolder:
     def overlay_file(self, video: str, frame_name: str) -> Path:
         """Where the overlay of a frame goes."""
         return self.path / "overlays" / file_name(video) / kept_name(frame_name, ".png")
+
+    def overlay_video_file(self, video: str) -> Path:
+        """Where the overlay video goes."""
+        return self.path / "overlays" / file_name(video) / "overlay.mp4"
+
+    def film_file(self, video: str) -> Path:
+        """Where what the page shows of a video goes."""
+        return self.path / "film" / f"{file_name(video)}.json"
+
+    @property
+    def page_file(self) -> Path:
+        """Where the page goes."""
+        return self.path / "report.html"
 
     def student_folder(self, video: str, method: str) -> Path:
         """Where a method's adapted student of a video goes."""

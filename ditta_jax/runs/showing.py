@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from ditta_jax.algorithm.targets import vote
+from ditta_jax.data.video import Video
+from ditta_jax.methods.protocol import MASKLETS, WarmUp
 from ditta_jax.runs.overlay_video import OverlayVideo
 from ditta_jax.runs.page.film import Film
+from ditta_jax.runs.work import Work
 
 _WAITING = 16  # frames in memory: the network is slowed down rather than memory filled
 
@@ -91,3 +95,37 @@ class Showing:
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def film_of(work: Work, video: Video, warm_up: WarmUp) -> Film | None:
+    """A video's film, with what stages A and B found already in it; None where no page is wanted.
+
+    Args:
+        work: of the run.
+        video: the video.
+        warm_up: stage A's result, with the teacher's masks where there are any.
+    """
+    if not work.config.report.page:
+        return None
+    scored = (work.first_scored(video), len(video.frames))
+    film = Film(video.name, video.size, work.classes, work.palette, scored, work.config.report.page)
+    labels, reliability = np.asarray(warm_up.labels), np.asarray(warm_up.reliability)
+    masklets = (warm_up.masks or {}).get(MASKLETS)
+    object_class = None
+    if masklets is not None:
+        powers = (work.config.vote.area_power, work.config.vote.frequency_power)
+        pixels = masklets.pixels_per_class
+        voted = vote(masklets, labels, reliability, len(work.classes), pixels, *powers)
+        object_class = voted.object_class
+    film.warm_up(video.frames.__getitem__, labels, reliability, masklets, object_class)
+    return film
+
+
+def showing_of(work: Work, video: str, film: Film | None) -> Showing:
+    """What is made of a video besides predictions and scores, as the settings want it."""
+    overlay = None
+    if work.config.report.video:
+        path = work.run.overlay_video_file(video)
+        overlay = OverlayVideo(path, work.classes, work.palette)
+    titles = {name: method.title for name, method in work.methods.items()}
+    return Showing(film and (film, work.run.film_file(video)), overlay, titles)

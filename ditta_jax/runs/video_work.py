@@ -17,6 +17,7 @@ from ditta_jax.metrics.scores import Scores, VideoScores
 from ditta_jax.runs import overlays, stages, teaching, tensorboard
 from ditta_jax.runs.clock import Clock
 from ditta_jax.runs.failures import Failures
+from ditta_jax.runs.showing import film_of, showing_of
 from ditta_jax.runs.stages import Clocks, Segmented
 from ditta_jax.runs.video_record import VideoRecord
 from ditta_jax.runs.work import Work
@@ -56,6 +57,7 @@ class VideoWork:
         masks = teaching.masks_of(self._work, self._video, warm_up, entry)
         self.warm_up = warm_up._replace(masks=masks)
         self._details |= teaching.details_of(masks)
+        self._film = film_of(self._work, self._video, self.warm_up)
 
     def count_preparation(self, seconds: float) -> None:
         """Add to stage C."""
@@ -96,7 +98,7 @@ class VideoWork:
         return len(self._video.frames) - self._work.first_scored(self._video)
 
     def segment(self, advance: Callable[[], object]) -> None:
-        """Stage D: predictions, overlays of a few frames, scores where there is a ground truth."""
+        """Stage D: predictions, pictures to look at, scores where there is a ground truth."""
         work, video = self._work, self._video
         counts: dict[str, VideoScores] = {}
         if video.labels is not None:
@@ -104,7 +106,8 @@ class VideoWork:
             counts = {name: VideoScores(len(work.classes), windows) for name in work.methods}
         first = work.first_scored(video)
         shown = overlays.chosen_frames(first, len(video.frames), work.config.report.overlays)
-        with work.run.prediction_writer(video.name) as writer:
+        showing = showing_of(work, video.name, self._film)
+        with work.run.prediction_writer(video.name) as writer, showing:
             for out in stages.segment_rest(
                 work.model,
                 list(work.methods.values()),
@@ -122,6 +125,7 @@ class VideoWork:
                         writer.write(frame_name, label, name)
                     if counts:
                         counts[name].update(label, truth)
+                showing.frame(out.index, out.frame, out.labels, truth)
                 if out.index in shown:
                     self._draw(out, frame_name, truth)
                 advance()
