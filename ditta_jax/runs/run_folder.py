@@ -307,9 +307,9 @@ class RunFolder:
 
 def refuse_foreign(path: Path) -> None:
     """Refuse a folder that holds something and is no run."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: is a file; a run needs a folder: give it another name")
     with writing(path):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path}: is a file; a run needs a folder: give it another name")
         inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
     inside = [name for name in inside if name not in _SHARED and not name.endswith(".partial")]
     config = _read_json(path / "config.json")
