@@ -35,14 +35,16 @@ if TYPE_CHECKING:  # the settings are read before these, and what they import, a
 
 def main() -> int:
     """Read the settings and adapt to every video."""
-    config, _ = from_command_line("ditta_jax.adapt")
+    config, options = from_command_line(
+        "ditta_jax.adapt", switches={"quiet": "no progress: only errors and the results"}
+    )
 
     from ditta_jax.algorithm import precision
-    from ditta_jax.runs import devices, settings
+    from ditta_jax.runs import devices, progress, settings
 
     settings.check(config)
     devices.prepare(compute=config.precision.compute, matmul=config.precision.matmul)
-    with precision.policy(**config.precision):
+    with precision.policy(**config.precision), progress.quietly(options["quiet"]):
         result = adapt_videos(config)
     return 1 if result["failed"] else 0
 
@@ -78,6 +80,7 @@ def adapt_videos(config: ConfigDict) -> dict:
                         entry = entries.get(record.name)
                         finished.save_finished(work, record, parts[record.name], entry)
                         records[record.name] = record
+                        progress.note(results.so_far(records.values()))
         done = [records[name] for name in names if name in records]
         result = work.run.write_result(done, failures)
         if done and config.report.page:

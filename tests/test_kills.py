@@ -113,12 +113,16 @@ def content(output):
     """All that a run is to give, without times and places."""
     run = output / "run"
     result = json.loads((run / "result.json").read_text())
-    for video in result["videos"]:
-        del video["seconds"], video["details"]
+    scores = {
+        name: {score: own[score] for score in ("mIoU", "wIoU", "mVC2", "class_iou")}
+        for name, own in result["methods"].items()
+    }
+    kept = ("name", "size", "frames", "warmup", "scored", "scores")
+    videos = [{key: video[key] for key in kept} for video in result["videos"]]
     files = [p for p in run.rglob("*.png") if "earlier-" not in str(p.relative_to(run))]
     pictures = {p.relative_to(run).as_posix(): p.read_bytes() for p in files}
     losses = (run / "losses.jsonl").read_text()
-    return result["methods"], result["videos"], losses, pictures
+    return scores, videos, losses, pictures
 
 
 def kill_adapt(run, lines, chance):

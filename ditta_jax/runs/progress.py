@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import (
@@ -22,6 +23,19 @@ from ditta_jax.errors import stop_if_interrupted
 _ESTIMATE_SECONDS = 24 * 3600.0  # how far back rich looks for its estimate: videos take minutes
 
 
+_quiet = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quietly(quiet: bool = True) -> Iterator[None]:
+    """Within it, no `RunProgress` says anything."""
+    before = _quiet.set(quiet)
+    try:
+        yield
+    finally:
+        _quiet.reset(before)
+
+
 class RunProgress:
     """Follows the videos of a run and the stages of each; a context manager.
 
@@ -36,14 +50,11 @@ class RunProgress:
         videos: how many videos the run has.
         console: where to; the terminal's standard error by default.
         done: how many of them are done before; no part in the estimated time.
-        quiet: say nothing.
     """
 
-    def __init__(
-        self, videos: int, console: Console | None = None, done: int = 0, quiet: bool = False
-    ) -> None:
+    def __init__(self, videos: int, console: Console | None = None, done: int = 0) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._quiet = quiet
+        self._quiet = _quiet.get()
         self._total = videos
         self._done = done
         self._timed: list[float] = []

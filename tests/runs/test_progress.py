@@ -39,6 +39,43 @@ def test_plain_lines_without_a_terminal(clock):
     ]
 
 
+def test_scores_so_far_stand_with_each_video(clock):
+    out = io.StringIO()
+    with RunProgress(3, Console(file=out, width=40), done=1) as progress:
+        for name, score in (("b", 55.07), ("c", 54.9)):
+            progress.note(f"mIoU {score:.1f} so far")
+            with progress.video(name):
+                clock[0] += 4
+    assert out.getvalue().splitlines() == [
+        "[2/3] b: done in 4.0 s, mIoU 55.1 so far, about 4.0 s left",
+        "[3/3] c: done in 4.0 s, mIoU 54.9 so far",
+    ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet_says_nothing(clock, terminal):
+    out = io.StringIO()
+    with module.quietly():
+        run(Console(file=out, width=120, force_terminal=terminal), clock)
+    assert out.getvalue() == ""
+    with module.quietly(False):
+        run(Console(file=out, width=120), clock)
+    assert out.getvalue()
+
+
+def test_every_step_is_a_safe_point_for_an_interruption(monkeypatch):
+    from ditta_jax import errors
+
+    with RunProgress(1, Console(file=io.StringIO())) as progress, progress.video("a"):
+        with progress.stage("A student", 2) as advance:
+            advance()
+            monkeypatch.setattr(errors, "_noted", (2, 0.0))
+            with pytest.raises(errors.Interrupted):
+                advance()
+        with pytest.raises(errors.Interrupted), progress.stage("B"):
+            pass
+
+
 def test_videos_side_by_side(clock):
     out = io.StringIO()
     with RunProgress(4, Console(file=out, width=40)) as progress:
