@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from ditta_jax import __main__ as program
@@ -69,10 +70,39 @@ def test_python_on_the_pages_runs(text, tmp_path, monkeypatch):
         checkpoint.save(tmp_path / "student", names["student"], card)
         loaded, _ = checkpoint.load(str(tmp_path / "student"))
         assert checkpoint.fingerprint(loaded) == checkpoint.fingerprint(names["student"])
+    if "METHOD" in names:
+        check_steady(names["METHOD"])
     if "video" in names:
         video = names["video"]
         assert video.frames[3].shape == (*video.size, 3) and len(video.labels) == 8
         assert video.frames.encoded(0).startswith(b"\x89PNG")
+
+
+def check_steady(method):
+    """The page's method on two frames: a label that is seen once is not shown."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    from ditta_jax.algorithm import inference
+    from ditta_jax.methods.protocol import Fixed, Frame, Scene, WarmUp
+    from ditta_jax.students.parts import split_student
+    from ditta_jax.students.segformer.config import SegFormerConfig
+    from ditta_jax.students.student import new_student
+
+    size = (32, 64)
+    sizes = {"channels": (8, 16, 24, 32), "depths": (1, 1, 1, 1), "heads": (1, 1, 1, 1)}
+    network, graph, encoder = split_student(new_student(SegFormerConfig(3, **sizes), seed=0))
+    scene = Scene(graph, encoder, network, Fixed(size, size, 0.8, "tiles", False))
+    frame = jnp.asarray(np.random.default_rng(0).normal(size=(1, *size, 3)), jnp.float32)
+    levels = inference.encode(graph, encoder, network, frame)
+    first = np.full((1, *size), 7, np.uint8)
+    warm_up = WarmUp("v", [], None, first, np.ones((1, *size)), size, levels)
+    state = method.prepare(None, warm_up, None).state
+    one = Frame(jax.tree.map(lambda level: level[0], levels), frame[0])
+    state, shown = method.step(scene, state, one)
+    assert (np.asarray(shown) == 7).all()
+    state, shown = method.step(scene, state, one)
+    assert (np.asarray(shown) < 3).all()
 
 
 @pytest.mark.parametrize("line", commands())
