@@ -267,6 +267,10 @@ SCHEMA: Schema = {
             "frames that every warm-up is padded to at least; 0: sizes 1 2 3 4 6 8 12 16 …",
         ),
     },
+    "tent": {
+        "lr": Setting(1e-3, _LEARNING_RATE, "learning rate of TENT", "1e-3, of TENT's authors"),
+        "optimiser": Setting("adam", one_of("adam", "sgd"), "of TENT: adam or sgd (momentum 0.9)"),
+    },
     "encoder": {
         "stochastic_depth": Setting(
             0.0,

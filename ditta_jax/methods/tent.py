@@ -1,0 +1,163 @@
+"""TENT: normalisation layers move so that the prediction becomes surer of itself.
+
+Wang, Shelhamer, Liu, Olshausen, Darrell: "Tent: Fully Test-Time Adaptation by Entropy
+Minimization", ICLR 2021. The mean entropy of the prediction is minimised, one step a frame, by the
+affine parameters of normalisation layers only; BatchNorms normalise by the statistics of the
+frame, in learning and afterwards.
+
+Chosen here: Adam at 1e-3 with the paper's β (0.9, 0.999) and no weight decay; the entropy is taken
+on the grid of the logits, a quarter of the input's, since resizing would only blur it; a frame is
+labelled by the forward pass that it is learnt from, before the step, as in the authors' protocol.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, PyTree
+
+from ditta_jax.algorithm import inference
+from ditta_jax.algorithm.model import Model, is_finite
+from ditta_jax.algorithm.settings import Settings
+from ditta_jax.errors import UserError
+from ditta_jax.methods.protocol import Frame, Method, Prepared, Scene, WarmUp
+from ditta_jax.students.groups import path_of
+from ditta_jax.students.parts import Adaptable, join_student
+
+OPTIMISERS = ("adam", "sgd")
+Names = tuple[tuple[str | int, ...], ...]
+
+
+class State(NamedTuple):
+    """Weights and the optimiser's moments: what one frame leaves to the next."""
+
+    network: Adaptable
+    moments: optax.OptState
+
+
+@dataclasses.dataclass(frozen=True)
+class Tent(Method):
+    """Entropy minimisation in the decoder's BatchNorms; encoders stay as they are.
+
+    Attributes:
+        lr: learning rate.
+        optimiser: "adam", or "sgd" with momentum 0.9.
+    """
+
+    lr: float = 1e-3
+    optimiser: str = "adam"
+
+    name: ClassVar[str] = "tent"
+    title: ClassVar[str] = "TENT"
+    can_learn_along: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not exist.
+
+        Raises:
+            UserError: names the setting, the value and what is allowed.
+        """
+        if self.optimiser not in OPTIMISERS:
+            raise UserError(f"tent.optimiser must be one of {', '.join(OPTIMISERS)}")
+        if not 0 <= self.lr < float("inf"):
+            raise UserError(f"tent.lr must be a number 0 or more, not {self.lr}")
+
+    def prepare(self, model: Model, warm_up: WarmUp, settings: Settings) -> Prepared:
+        """One step on each warm-up frame; none where these frames are to come again, online."""
+        names = batch_norms(model)
+        if not names:
+            return Prepared((), kept_frozen="nothing was learnt: no BatchNorm in the decoder")
+        network = jax.tree.map(jnp.copy, model.network)
+        state = State(network, self._moves(names).init(network.params))
+        rows = []
+        again = warm_up.scored and settings.protocol == "online"
+        for t, features in enumerate([] if again else warm_up.features):
+            if settings.stochastic_depth > 0 or "encoder" in network.params:
+                features = _encode(model, features)
+            state, entropy = _learn(self, model.graph, model.encoder, state, features, names)
+            rows.append({"pass": 0, "frame": t, "total": float(entropy)})
+        kept = None if is_finite(state.network) else "adapted weights are not finite"
+        return Prepared(state, rows, state.network, kept)
+
+    def step(self, scene: Scene, state: State, frame: Frame):
+        """Label a frame by its own statistics, and learn from it where that goes on."""
+        student = join_student(scene.graph, scene.encoder, state.network)
+        label = inference.label_frame(
+            OwnStatistics(student), frame.features, scene.fixed.size, scene.fixed.input_size
+        )
+        if scene.fixed.online:
+            names = _batch_norms(state.network)
+            state, _ = self.learn(scene.graph, scene.encoder, state, frame.features, names)
+        return state, label
+
+    def learn(
+        self, graph: nnx.GraphDef, encoder: nnx.State, state: State, features: PyTree, names: Names
+    ) -> tuple[State, Float[Array, ""]]:
+        """One step on the entropy of a frame; returns the entropy before it."""
+
+        def entropy(params):
+            student = join_student(graph, encoder, state.network._replace(params=params))
+            return mean_entropy(OwnStatistics(student), features)
+
+        value, gradient = jax.value_and_grad(entropy)(state.network.params)
+        updates, moments = self._moves(names).update(gradient, state.moments)
+        params = optax.apply_updates(state.network.params, updates)
+        return State(state.network._replace(params=params), moments), value
+
+    def _moves(self, names: Names) -> optax.GradientTransformation:
+        """The optimiser of the affine parameters; all others stay."""
+        moves = optax.adam(self.lr) if self.optimiser == "adam" else optax.sgd(self.lr, 0.9)
+
+        def label(keys, _):
+            path = path_of(keys)
+            return "moves" if path[:-1] in names and path[-1] in ("scale", "bias") else "still"
+
+        labels = lambda params: jax.tree_util.tree_map_with_path(label, params)  # noqa: E731
+        return optax.partition({"moves": moves, "still": optax.set_to_zero()}, labels)
+
+
+METHOD = Tent()
+
+
+class OwnStatistics:
+    """A student whose BatchNorms normalise each frame by its own statistics."""
+
+    def __init__(self, student) -> None:
+        self._student = student
+        self.classify = student.classify
+
+    def embed(self, features: PyTree) -> Float[Array, "1 h w D"]:
+        """The embedding of one frame."""
+        return self._student.embed(features, jnp.ones(1))
+
+
+def mean_entropy(student: OwnStatistics, features: PyTree) -> Float[Array, ""]:
+    """Mean over positions of the entropy (nat) of softmax(z), of a frame of features [h, w, c]."""
+    f = student.embed(jax.tree.map(lambda x: x[None], features))
+    z = student.classify(f)[0]
+    log_p = jax.nn.log_softmax(z.astype(jnp.promote_types(z.dtype, jnp.float32)))
+    return -(jnp.exp(log_p) * log_p).sum(-1).mean()
+
+
+def batch_norms(model: Model) -> Names:
+    """Paths of the BatchNorms in the part of a student that may adapt, the encoder's apart."""
+    return _batch_norms(model.network)
+
+
+def _batch_norms(network: Adaptable) -> Names:
+    """They are where running statistics are."""
+    leaves = jax.tree_util.tree_leaves_with_path(network.statistics)
+    paths = {path_of(keys)[:-1] for keys, _ in leaves}
+    return tuple(sorted(path for path in paths if path[0] != "encoder"))
+
+
+def _encode(model: Model, frame) -> PyTree:
+    images = jnp.asarray(frame)[None]
+    features = inference.encode(model.graph, model.encoder, model.network, images)
+    return jax.tree.map(lambda x: x[0], features)
+
+
+_learn = jax.jit(Tent.learn, static_argnums=(0, 1, 5))
