@@ -8,14 +8,14 @@ from ditta_jax.algorithm.targets import MaskSource
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.methods.protocol import IMAGES, MASKLETS, WarmUp
-from ditta_jax.runs import stages
+from ditta_jax.runs import requests, stages
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.warm_ups import WarmUps
 from ditta_jax.runs.work import Work
 from ditta_jax.teacher import ground_truth, process
 from ditta_jax.teacher.cache import masks_in_cache, read_masklets, teacher_key, write_request
-from ditta_jax.teacher.records import Request, class_peaks
+from ditta_jax.teacher.records import Request
 
 
 def identity_of(work: Work) -> dict[str, str]:
@@ -97,13 +97,10 @@ def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
 def request_of(work: Work, video: Video, warm_up: WarmUp) -> Request:
     """What the teacher is told of a video: where each class is most reliable on each frame."""
     teacher = work.config.teacher
-    peaks = tuple(map(class_peaks, warm_up.labels, warm_up.reliability))
-    return Request(
-        video.name,
-        tuple(video.frames.frame_name(t) for t in range(len(peaks))),
-        video.size,
+    return requests.request_of(
+        warm_up,
+        tuple(video.frames.frame_name(t) for t in range(len(warm_up.labels))),
         len(work.classes),
-        peaks,
         (teacher.threshold_first, teacher.threshold_later),
         teacher.max_objects,
     )
