@@ -6,7 +6,7 @@ time.
 """
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -84,8 +84,18 @@ def previous_frame(
     return PreviousFrame(f, z, jnp.asarray(exists))
 
 
+class ImageModel(Protocol):
+    """What labels a frame by itself: a student, or one whose norms are seen to otherwise."""
+
+    def embed(self, features: PyTree, /) -> Float[Array, "1 h w D"]:
+        """The embedding f."""
+
+    def classify(self, f: Float[Array, "1 h w D"], /) -> Float[Array, "1 h w C"]:
+        """Logits z."""
+
+
 def label_frame(
-    student: Student, features: PyTree, size: tuple[int, int], input_size: tuple[int, int]
+    student: ImageModel, features: PyTree, size: tuple[int, int], input_size: tuple[int, int]
 ) -> UInt8[Array, "H W"]:
     """The image model alone: argmax of the plain branch of a frame of features [h, w, c]."""
     return _label(_embed(student, features)[1], size, input_size)

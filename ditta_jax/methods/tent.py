@@ -127,11 +127,14 @@ class OwnStatistics:
 
     def __init__(self, student) -> None:
         self._student = student
-        self.classify = student.classify
 
     def embed(self, features: PyTree) -> Float[Array, "1 h w D"]:
         """The embedding of one frame."""
         return self._student.embed(features, jnp.ones(1))
+
+    def classify(self, f: Float[Array, "1 h w D"]) -> Float[Array, "1 h w C"]:
+        """Logits of the embedding."""
+        return self._student.classify(f)
 
 
 def mean_entropy(student: OwnStatistics, features: PyTree) -> Float[Array, ""]:
