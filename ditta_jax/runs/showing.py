@@ -15,6 +15,7 @@ from ditta_jax.methods.protocol import MASKLETS, WarmUp
 from ditta_jax.runs.overlay_video import OverlayVideo
 from ditta_jax.runs.page.film import Film
 from ditta_jax.runs.work import Work
+from ditta_jax.teacher.records import Masklets
 
 _WAITING = 16  # frames in memory: the network is slowed down rather than memory filled
 
@@ -110,7 +111,8 @@ def film_of(work: Work, video: Video, warm_up: WarmUp) -> Film | None:
     scored = (work.first_scored(video), len(video.frames))
     film = Film(video.name, video.size, work.classes, work.palette, scored, work.config.report.page)
     labels, reliability = np.asarray(warm_up.labels), np.asarray(warm_up.reliability)
-    masklets = (warm_up.masks or {}).get(MASKLETS)
+    found = (warm_up.masks or {}).get(MASKLETS)
+    masklets = found if isinstance(found, Masklets) else None
     object_class = None
     if masklets is not None:
         powers = (work.config.vote.area_power, work.config.vote.frequency_power)
@@ -128,4 +130,5 @@ def showing_of(work: Work, video: str, film: Film | None) -> Showing:
         path = work.run.overlay_video_file(video)
         overlay = OverlayVideo(path, work.classes, work.palette)
     titles = {name: method.title for name, method in work.methods.items()}
-    return Showing(film and (film, work.run.film_file(video)), overlay, titles)
+    own = None if film is None else (film, work.run.film_file(video))
+    return Showing(own, overlay, titles)

@@ -170,7 +170,7 @@ function videoParts(name) {
   const charts = [];
   if (film) {
     const pick = (frame) => player && player.nearest(frame);
-    for (const [kind, title] of [['mIoU', 'mIoU of single frames, %'], ['flicker', 'flicker: pixels that change without cause, %']]) {
+    for (const [kind, title] of [['mIoU', 'mIoU of single frames, %'], ['flicker', film.pictures.some((p) => p.truth) ? 'flicker: pixels that change without cause, %' : 'flicker: pixels that change, %']]) {
       const series = methods.filter((m) => film.curves[kind] && m.key in film.curves[kind]).map((m) => ({
         title: m.title, colour: m.colour, first: film.curves[kind][m.key].first,
         values: film.curves[kind][m.key].values.map((v) => (known(v) ? 100 * v : null)),
