@@ -1,0 +1,161 @@
+"""`--dry-run`: what a run would do, in words; nothing is computed, compiled or written."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from ditta_jax.algorithm import inference
+from ditta_jax.algorithm.padding import FRAME_BUCKETS, bucket
+from ditta_jax.data.preprocess import input_size
+from ditta_jax.runs.preflight import Preview
+
+_MEBIBYTE = 2**20
+
+
+class Program(NamedTuple):
+    """What one compiled adaptation or segmentation is for.
+
+    Attributes:
+        size: (H, W) of the frames.
+        inner: (Hi, Wi) of the network's input.
+        length: frames that a warm-up is padded to.
+    """
+
+    size: tuple[int, int]
+    inner: tuple[int, int]
+    length: int
+
+
+class Footprint(NamedTuple):
+    """Bytes that are held in any case; what compiled programs need for a while is not in it.
+
+    Attributes:
+        fixed: the encoder's weights.
+        adapted: of the weights that learn: live, momentum and the optimiser's two moments.
+        features_per_pixel: of the encoder's features, by pixels of the input.
+    """
+
+    fixed: int
+    adapted: int
+    features_per_pixel: float
+
+    def of(self, program: Program, side_by_side: int) -> int:
+        """Bytes while videos of one program are adapted to."""
+        pixels, inner = program.size[0] * program.size[1], program.inner[0] * program.inner[1]
+        maps = 2 * pixels  # a label and an object id per pixel of a warm-up frame
+        per_frame = self.features_per_pixel * inner + maps
+        return round(self.fixed + side_by_side * (4 * self.adapted + program.length * per_frame))
+
+
+def footprint_of(graph: Any, encoder: Any, network: Any, compute: str) -> Footprint:
+    """The footprint of a student taken apart; from shapes alone."""
+    side = 64  # of a picture small enough and a multiple of every level's cell
+    frames = jax.ShapeDtypeStruct((1, side, side, 3), compute)
+    features = jax.eval_shape(functools.partial(inference.encode, graph), encoder, network, frames)
+    return Footprint(_bytes(encoder), _bytes(network), _bytes(features) / side**2)
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def programs_of(previews: Sequence[Preview], config: Any) -> dict[Program, int]:
+    """The programs that the videos need, and how many videos share each."""
+    counts: dict[Program, int] = {}
+    for own in previews:
+        if own.faults:
+            continue
+        inner = input_size(own.size, tuple(config.input.scale), config.input.divisor)
+        length = max(bucket(own.warm_up, FRAME_BUCKETS), config.tta.max_frame_bucket)
+        program = Program(own.size, inner, length)
+        counts[program] = counts.get(program, 0) + 1
+    return counts
+
+
+def lines(
+    previews: Sequence[Preview],
+    config: Any,
+    footprint: Footprint,
+    places: Mapping[str, Path],
+) -> Iterator[str]:
+    """The plan, line by line.
+
+    Args:
+        previews: of all videos.
+        config: the settings.
+        footprint: of the student.
+        places: folders of "the teacher's answers" and of "compiled programs".
+    """
+    yield from _videos(previews)
+    programs = programs_of(previews, config)
+    if programs:
+        yield f"programs to compile ({len(programs)} sizes; each adapts and segments):"
+    for program, count in programs.items():
+        (H, W), (Hi, Wi), length = program
+        held = footprint.of(program, config.parallel.videos) / _MEBIBYTE
+        yield (
+            f"  {H}x{W}, input {Hi}x{Wi}, warm-up padded to {length}: {_counted(count, 'video')},"
+            f" {held:.0f} MiB held, compiled programs' own memory not counted"
+        )
+    yield f"teacher: {config.teacher.config} on {config.teacher.device}"
+    for what, place in places.items():
+        yield f"{what}: {_inside(place)} in {place}"
+    names = [own.name for own in previews if not own.faults]
+    answered = _answered(places.get("teacher's answers"), names)
+    yield f"  {answered} of {len(names)} videos have some, used if the prompts are the same"
+    for own in previews:
+        for warning in own.warnings:
+            yield f"warning: {warning}"
+    for own in previews:
+        if own.faults:
+            yield f"cannot be done: {own.name}: {own.message}"
+    bad = sum(bool(own.faults) for own in previews)
+    would = _counted(len(previews) - bad, "video")
+    yield f"{would} would be done, {bad} cannot; nothing was started"
+
+
+def _videos(previews: Sequence[Preview]) -> Iterator[str]:
+    width = max((len(own.name) for own in previews), default=0)
+    for own in previews:
+        if own.faults:
+            continue
+        truth = f"{own.labelled} labelled" if own.labelled else "no labels"
+        yield (
+            f"{own.name:{width}}  {own.size[0]}x{own.size[1]}  {own.frames} frames:"
+            f" {own.warm_up} warm-up, {own.scored} segmented, {truth}"
+        )
+
+
+def _inside(folder: Path) -> str:
+    if not folder.is_dir():
+        return "nothing yet"
+    return _counted(sum(not entry.name.startswith(".") for entry in os.scandir(folder)), "entry")
+
+
+def _answered(cache: Path | None, names: Sequence[str]) -> int:
+    """How many videos have masklets in the teacher's cache, for whichever prompts."""
+    if cache is None or not cache.is_dir():
+        return 0
+    have = {
+        entry.parent.name.rpartition("-")[0]
+        for entry in cache.glob("*/masklets-*.json")
+        if not entry.name.startswith(".")
+    }
+    return sum(_folder_name(name) in have for name in names)
+
+
+def _folder_name(video: str) -> str:
+    """As `teacher.cache` calls the folder of a video, before its key."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", video).lstrip(".-")[:100] or "video"
+
+
+def _counted(count: int, what: str) -> str:
+    plural = {"entry": "entries"}.get(what, f"{what}s")
+    return f"{count} {what if count == 1 else plural}"
