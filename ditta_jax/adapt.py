@@ -33,20 +33,40 @@ if TYPE_CHECKING:  # the settings are read before these, and what they import, a
     from ditta_jax.runs.work import Work
 
 
+SWITCHES = {
+    "dry-run": "say what would be done, and which videos cannot be; start nothing",
+    "quiet": "no progress: only errors and the results",
+}
+
+
 def main() -> int:
     """Read the settings and adapt to every video."""
-    config, options = from_command_line(
-        "ditta_jax.adapt", switches={"quiet": "no progress: only errors and the results"}
-    )
+    config, given = from_command_line("ditta_jax.adapt", switches=SWITCHES)
 
     from ditta_jax.algorithm import precision
     from ditta_jax.runs import devices, progress, settings
 
     settings.check(config)
     devices.prepare(compute=config.precision.compute, matmul=config.precision.matmul)
-    with precision.policy(**config.precision), progress.quietly(options["quiet"]):
+    if given["dry-run"]:
+        return tell_plan(config)
+    with precision.policy(**config.precision), progress.quietly(given["quiet"]):
         result = adapt_videos(config)
     return 1 if result["failed"] else 0
+
+
+def tell_plan(config: ConfigDict) -> int:
+    """Print what a run would do; the exit status is 1 where a video cannot be done."""
+    from ditta_jax.runs import plan, preflight
+    from ditta_jax.runs.work import open_work
+
+    work = open_work(config)
+    previews = preflight.look_at(work.videos, work.split, config.metrics.windows)
+    footprint = plan.footprint_of(*work.model[:3], work.model.compute)
+    places = {"teacher's answers": work.cache, "compiled programs": plan.compiled_programs()}
+    for line in plan.lines(previews, config, footprint, places):
+        print(line)
+    return 1 if any(own.faults for own in previews) else 0
 
 
 def adapt_videos(config: ConfigDict) -> dict:
@@ -60,6 +80,7 @@ def adapt_videos(config: ConfigDict) -> dict:
     from ditta_jax.runs.notices import notices
     from ditta_jax.runs.page.page import write_page
     from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.published import beside_published
     from ditta_jax.runs.warm_ups import WarmUps
     from ditta_jax.runs.work import open_work
 
@@ -89,6 +110,10 @@ def adapt_videos(config: ConfigDict) -> dict:
         first, message = next(iter(failures.items()))
         raise UserError(f"no video could be done; {first}: {message}")
     results.print_table(result)
+    for line in beside_published(
+        result["methods"], config.report.experiment, config.warmup.percent
+    ):
+        print(line)
     look = f"; to look at: {work.run.page_file}" if config.report.page else ""
     print(f"results in {work.run.path}{look}")
     return result

@@ -221,12 +221,11 @@ def sweep_video(
         UserError: the video has no labels, or no frames to score.
     """
     from ditta_jax.methods import ditta
-    from ditta_jax.metrics.scores import VideoScores
     from ditta_jax.runs import finished, stages
 
     if video.labels is None:
         raise UserError(f"{video.name}: a sweep compares scores, and this video has no labels")
-    finished.check_length(work, video)
+    finished.check_video(work, video)
 
     # ------------------------------------------------------------------ B, C
     with progress.stage(f"C: adaptation under {len(settings)} settings", video=video.name):
@@ -234,7 +233,7 @@ def sweep_video(
 
     # ------------------------------------------------------------------ D
     windows = tuple(work.config.metrics.windows)
-    scores = [VideoScores(len(work.classes), windows) for _ in range(len(settings) + 1)]
+    scores = [work.scoring.start(windows) for _ in range(len(settings) + 1)]
     methods = list(work.methods.values())
     first = work.first_scored(video)
     start = {"frozen": work.methods["frozen"].prepare(work.model, warm_up, work.settings)}

@@ -32,11 +32,13 @@ class ClassMap(NamedTuple):
       source: names of the classes that are mapped.
       target: names of the classes they become.
       table: UInt8["len(source)"]: index into `target`, `len(target)` where there is none.
+      palette: RGB of the target's classes, where they have known ones.
     """
 
     source: tuple[str, ...]
     target: tuple[str, ...]
     table: np.ndarray
+    palette: tuple[tuple[int, int, int], ...] = ()
 
     def of_student(self, classes: Sequence[str]) -> np.ndarray:
         """The table for a student whose classes have these names; by order where none is known.
@@ -98,7 +100,8 @@ def class_map(name: str) -> ClassMap:
                 f" file{hint}"
             )
         rows = _rows(_shipped(name), _OF_MAPS)
-        target = class_names(name.partition("_to_")[2])
+        target = class_names(_target_of(name))
+        return _mapped(rows, target, name)._replace(palette=class_palette(_target_of(name)))
     return _mapped(rows, target, name)
 
 
@@ -114,6 +117,10 @@ def _mapped(rows: list[dict[str, str]], target: tuple[str, ...], name: str) -> C
     numbers = {own: number for number, own in enumerate(target)} | {"": len(target)}
     table = np.array([numbers[row["to"]] for row in rows], np.uint8)
     return ClassMap(source, target, table)
+
+
+def _target_of(name: str) -> str:
+    return name.partition("_to_")[2]
 
 
 def _known_maps() -> list[str]:

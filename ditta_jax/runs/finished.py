@@ -6,7 +6,7 @@ from typing import Any
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.methods import registry
-from ditta_jax.runs import record_key, teaching
+from ditta_jax.runs import preflight, record_key, teaching
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.video_record import VideoRecord
@@ -26,7 +26,7 @@ def finished_before(
     for index, name in enumerate(work.videos.names):
         with failures.of(name):
             video = work.videos[index]
-            check_length(work, video)
+            check_video(work, video)
             parts[name] = record_parts(work, video)
             record = work.run.load_finished(
                 name, parts[name], lambda entry: teaching.digest_in_cache(work, entry)
@@ -37,11 +37,11 @@ def finished_before(
     return records, parts
 
 
-def check_length(work: Work, video: Video) -> None:
-    """Refuse a video that the warm-up takes all frames of."""
-    T = len(video.frames)
-    if work.first_scored(video) >= T:
-        raise UserError(f"{video.name}: {T} frames, all of them warm-up; nothing is left to score")
+def check_video(work: Work, video: Video) -> None:
+    """Refuse a video of which can be known at the start that it cannot be done."""
+    found = preflight.look(video, work.split)
+    if found.faults:
+        raise UserError(found.message)
 
 
 def record_parts(work: Work, video: Video) -> dict[str, Any]:
@@ -50,12 +50,15 @@ def record_parts(work: Work, video: Video) -> dict[str, Any]:
     if teaching.needs_masks(work) and not teacher:  # the ground truth stands in
         truth = video.labels.digest(0) if video.labels is not None else ""
         teacher = {"ground truth": truth}
+    table = work.scoring.table
+    scored_as = {} if table is None else {"the class table": record_key.digest(table.tolist())}
     versions = {f"version of {m.title}": m.version for m in work.methods.values()}
     return {
         "format of records": record_key.FORMAT,
         **versions,
         "the student's weights": work.fingerprint,
         "the classes": record_key.digest([work.classes, work.palette]),
+        **scored_as,
         **record_key.video_parts(video, work.warm_up_length(video), work.first_scored(video)),
         **{f"teacher's {name}": value for name, value in teacher.items()},
         **record_key.settings_parts(_without_unused_methods(work)),

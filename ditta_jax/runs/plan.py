@@ -66,6 +66,11 @@ def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
+def compiled_programs() -> Path:
+    """Where JAX keeps compiled programs."""
+    return Path(jax.config.jax_compilation_cache_dir or "")  # type: ignore[attr-defined]
+
+
 def programs_of(previews: Sequence[Preview], config: Any) -> dict[Program, int]:
     """The programs that the videos need, and how many videos share each."""
     counts: dict[Program, int] = {}

@@ -56,7 +56,7 @@ class RunFolder:
     Args:
         path: the folder.
         config: the settings as nested dicts of JSON values (`ConfigDict.to_dict()`).
-        classes: names of the C classes.
+        classes: names of the classes that are scored.
         palette: RGB of each class.
     """
 

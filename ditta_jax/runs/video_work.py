@@ -103,7 +103,7 @@ class VideoWork:
         counts: dict[str, VideoScores] = {}
         if video.labels is not None:
             windows = tuple(work.config.metrics.windows)
-            counts = {name: VideoScores(len(work.classes), windows) for name in work.methods}
+            counts = {name: work.scoring.start(windows) for name in work.methods}
         first = work.first_scored(video)
         shown = overlays.chosen_frames(first, len(video.frames), work.config.report.overlays)
         showing = showing_of(work, video.name, self._film)
@@ -127,7 +127,7 @@ class VideoWork:
                         counts[name].update(label, truth)
                 showing.frame(out.index, out.frame, out.labels, truth)
                 if out.index in shown:
-                    self._draw(out, frame_name, truth)
+                    self._draw(out, frame_name, truth if work.scoring.table is None else None)
                 advance()
         self._scores = {name: count.finish() for name, count in counts.items()}
 
@@ -151,7 +151,7 @@ class VideoWork:
             seconds=self._seconds,
             scores=self._scores,
             methods={name: self._told(method) for name, method in self._work.methods.items()},
-            details=self._details,
+            details=self._details | {"warnings": list(self._video.warnings)},
         )
 
     def _told(self, method: Method) -> dict:

@@ -13,6 +13,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.methods.protocol import Method
 from ditta_jax.runs import settings as run_settings
 from ditta_jax.runs.run_folder import RunFolder
+from ditta_jax.runs.scoring import Scoring, scoring_of
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
 from ditta_jax.students.student import Student
@@ -32,6 +33,7 @@ class Work(NamedTuple):
         videos: opened one by one.
         classes: their names.
         palette: their colours.
+        scoring: as which classes predictions are scored.
         run: the folder of results.
         cache: the folder that student and teacher share.
     """
@@ -46,8 +48,17 @@ class Work(NamedTuple):
     videos: Videos
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
+    scoring: Scoring
     run: RunFolder
     cache: Path
+
+    def split(self, frames: int) -> tuple[int, int]:
+        """Length of the warm-up and index of the first scored frame, of so many frames."""
+        percent = self.config.warmup.percent
+        return (
+            run_settings.warm_up_length(frames, percent),
+            run_settings.first_scored(frames, percent),
+        )
 
     def first_scored(self, video: Video) -> int:
         """Index of the first frame of stage D."""
@@ -81,7 +92,8 @@ def open_work(config: ConfigDict) -> Work:
             f"classes: the student has {card.config.num_classes} classes; {len(classes)} names "
             f"and {len(palette)} palette colours are given"
         )
-    videos = open_videos(config.data, len(classes), palette)
+    scoring = scoring_of(config.data.class_map, classes, palette)
+    videos = open_videos(config.data, scoring.truth_classes, scoring.truth_palette)
     if len(videos) == 0:
         raise UserError("data: no videos")
     settings = run_settings.settings_of(config)
@@ -96,6 +108,7 @@ def open_work(config: ConfigDict) -> Work:
         videos,
         classes,
         palette,
-        RunFolder(Path(config.output) / config.name, config.to_dict(), classes, palette),
+        scoring,
+        RunFolder(Path(config.output) / config.name, config.to_dict(), scoring.classes, palette),
         Path(config.teacher.cache or Path(config.output) / "teacher_cache"),
     )
