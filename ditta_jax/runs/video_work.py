@@ -125,9 +125,10 @@ class VideoWork:
                         writer.write(frame_name, label, name)
                     if counts:
                         counts[name].update(label, truth)
-                showing.frame(out.index, out.frame, out.labels, truth)
+                comparable = truth if work.scoring.table is None else None  # the same classes
+                showing.frame(out.index, out.frame, out.labels, comparable)
                 if out.index in shown:
-                    self._draw(out, frame_name, truth if work.scoring.table is None else None)
+                    self._draw(out, frame_name, comparable)
                 advance()
         self._scores = {name: count.finish() for name, count in counts.items()}
 
