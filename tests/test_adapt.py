@@ -363,10 +363,31 @@ def labelled(folder, masks):
         Image.fromarray(np.zeros(size, np.uint8)).save(folder / "mask" / f"{name}.png")
 
 
-def test_a_frame_without_a_mask_is_named(base, folder_of_frames, tmp_path):
+@pytest.mark.robustness(
+    "Masks and labels", "a frame without mask", "the others are scored; mVC is left out, said so"
+)
+def test_a_frame_without_a_mask(base, folder_of_frames, tmp_path, capsys, said):
     labelled(folder_of_frames, [(t, (96, 160)) for t in range(FRAMES - 1)])
-    message = fails(settings(base, tmp_path, kind="folder", path=str(folder_of_frames)))
-    assert "4" in message and "mask" in message
+    config = settings(base, tmp_path, kind="folder", path=str(folder_of_frames))
+    config.metrics.windows = (1,)
+    result = adapt.adapt_videos(config)
+    assert all(m["mIoU"] is not None and m["mVC1"] is None for m in result["methods"].values())
+    (warning,) = result["videos"][0]["details"]["warnings"]
+    assert "1 of 5 frames have no mask" in said(warning)
+    assert "1 of 5 frames have no mask" in capsys.readouterr().out
+
+
+@pytest.mark.robustness(
+    "Frames and videos", "--dry-run", "videos, programs, memory, caches; nothing is started"
+)
+def test_a_dry_run_starts_nothing(base, folder_of_frames, tmp_path, capsys, said):
+    labelled(folder_of_frames, [(t, (96, 160 - (t == 3))) for t in range(FRAMES)])
+    config = settings(base, tmp_path, kind="folder", path=str(folder_of_frames))
+    assert adapt.tell_plan(config) == 1
+    told = capsys.readouterr().out
+    assert "one column less than its frame" in said(told.splitlines()[-2])
+    assert told.endswith("0 videos would be done, 1 cannot; nothing was started\n")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_mask_of_another_size_is_named(base, folder_of_frames, tmp_path):

@@ -332,6 +332,8 @@ OUT_OF_RANGE = {
     "vote.frequency_power": (-0.1, NAN, INF, 1e9),
     "tta.iters": COUNT,
     "tta.lr": LEARNING_RATE,
+    "tent.lr": LEARNING_RATE,
+    "tent.optimiser": ("", "adamw"),
     "tta.beta1": BELOW_ONE,
     "tta.beta2": BELOW_ONE,
     "tta.eps": (0.0, -1e-8, NAN, 1e-50, 10.0),

@@ -211,7 +211,7 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
         for video, reason in method.get("kept_frozen", {}).items():
             yield f"* {video}: {method['title']} keeps the frozen student's labels: {reason}"
     for video in result["videos"]:
-        for warning in video["details"].get("warnings", ()):
+        for warning in video.get("details", {}).get("warnings", ()):
             yield f"warning: {warning}"
     for video, message in result.get("failed", {}).items():
         yield f"failed, not in the table: {video}: {message.removeprefix(f'{video}: ')}"

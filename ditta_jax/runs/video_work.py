@@ -152,8 +152,13 @@ class VideoWork:
             seconds=self._seconds,
             scores=self._scores,
             methods={name: self._told(method) for name, method in self._work.methods.items()},
-            details=self._details | {"warnings": list(self._video.warnings)},
+            details=self._details | self._warnings(),
         )
+
+    def _warnings(self) -> dict[str, list[str]]:
+        """What a person has to know of the video, where there is anything."""
+        said = self._video.warnings
+        return {"warnings": list(said)} if said else {}
 
     def _told(self, method: Method) -> dict:
         prepared, preparation = self.prepared[method.name], self.preparation[method.name]

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from ditta_jax.configuration import default_config
-from ditta_jax.data.folder import open_folder
+from ditta_jax.data.folder import FolderRules, open_folder
+from ditta_jax.data.layouts import Place
+from ditta_jax.data.masks import MaskRules
 from ditta_jax.data.video import FrameSequence, Video
 from ditta_jax.runs import record_key
 
@@ -73,8 +75,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def of_video(folder, **reading):
-    return record_key.video_parts(open_folder(folder, "street", **reading), 1, 1)
+def of_video(folder, max_frames=0, **reading):
+    rules = FolderRules(MaskRules(**reading), max_frames=max_frames)
+    video = open_folder(Place("street", folder / "origin", folder / "mask"), rules)
+    return record_key.video_parts(video, 1, 1)
 
 
 def repaint(file):
@@ -118,7 +122,7 @@ def test_another_number_or_name_of_frames_counts(folder):
 
 
 def test_where_the_video_is_cut_counts(folder):
-    video = open_folder(folder, "street")
+    video = open_folder(Place("street", folder / "origin", folder / "mask"))
     told = record_key.differences(
         record_key.video_parts(video, 1, 1), record_key.video_parts(video, 2, 2)
     )
