@@ -115,9 +115,10 @@ def train_step(state, frames, labels, key, *, graph, optimiser, rates):
         return value, remembered(student, state.network)
 
     (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(state.network.params)
-    updates, optimiser_state = optimiser.update(gradient, state.optimiser, state.network.params)
+    with jax.numpy_dtype_promotion("standard"):  # optax takes powers of floats by counts
+        updates, moments = optimiser.update(gradient, state.optimiser, state.network.params)
     params = optax.apply_updates(state.network.params, updates)
-    return TrainState(Adaptable(params, statistics), optimiser_state, state.step + 1), value
+    return TrainState(Adaptable(params, statistics), moments, state.step + 1), value
 
 
 @functools.partial(jax.jit, static_argnames="graph")

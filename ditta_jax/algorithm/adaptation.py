@@ -278,12 +278,11 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
 
     gradient, (losses, statistics) = jax.grad(loss, has_aux=True)(state.live.params)
     has_objects = present.any()
-    with jax.named_scope("optimiser"):
+    active = {"fusion": has_previous, "projection": has_objects}
+    # optax takes powers of floats by counts
+    with jax.named_scope("optimiser"), jax.numpy_dtype_promotion("standard"):
         updates, optimiser = adamw(hyper, settings.train).update(
-            gradient,
-            state.optimiser,
-            state.live.params,
-            active={"fusion": has_previous, "projection": has_objects},
+            gradient, state.optimiser, state.live.params, active=active
         )
         params = optax.apply_updates(state.live.params, updates)
     live = Adaptable(params, statistics)
@@ -312,8 +311,8 @@ def _momentum_branch(student, features, weight, key, settings):
     """Unit-length projection and plain logits of frame t in training mode."""
     f = student.embed(features, weight)[1:]
     z = student.classify(f, _dropout(key, 1, f.shape[-1], settings))[0]
-    u = contrast.normalise(_state_dtype(student.project(f)[0]))
-    return u, _state_dtype(z)
+    u = contrast.normalise(student.project(f)[0])
+    return u, z
 
 
 def _live_branches(student, features, weight, key, settings):
@@ -321,16 +320,10 @@ def _live_branches(student, features, weight, key, settings):
     f = student.embed(features, weight)
     z = student.classify(f, _dropout(key, 2, f.shape[-1], settings))
     z_fused = student.fusion(f[1], f[0], z[0], settings.attention)
-    u = student.project(f[1])
-    return tuple(map(_state_dtype, (z[1], z_fused, u)))
+    return z[1], z_fused, student.project(f[1])
 
 
 def _dropout(key, frames, channels, settings):
     if settings.dropout == 0.0:
         return None
     return channel_dropout(key, frames, channels, settings.dropout)
-
-
-def _state_dtype(x: Array) -> Array:
-    """Losses are computed in float32 at least."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -22,6 +22,7 @@ from ditta_jax.algorithm.full_resolution import (
     transpose_rows,
 )
 from ditta_jax.students.resize_matrices import chain
+from ditta_jax.students.wide import FULL
 
 NORM_FLOOR = 1e-12  # torch's F.normalize divides by max(‖x‖, 1e-12)
 ABSENT = -1e30  # similarity of an object that the frame does not show
@@ -145,7 +146,7 @@ def object_prototypes(
     blocks = row_blocks((u.shape[0], H), W, O)
 
     def masked(weight, object_ids):
-        return jnp.where(object_ids[:, None] == ids[:, None], weight[:, None], 0.0)
+        return jnp.where(object_ids[:, None] == ids[None, :, None], weight[:, None], 0.0)
 
     columns = transpose_rows(masked, blocks, u.shape[0], weight, object_ids)
     spread = jax.linear_transpose(
@@ -155,8 +156,8 @@ def object_prototypes(
     # Σ a ū = (Σ a) c + Σ a (ū − c): where features are nearly parallel the second sum about their
     # mean c is small, and so is its rounding.
     centre = u.mean((0, 1))
-    sums = spread.sum((0, 1))[:, None] * centre
-    sums += jnp.einsum("hwo,hwd->od", spread, u - centre)
+    sums = spread.sum((0, 1))[:, None] * centre[None, :]
+    sums += jnp.einsum("hwo,hwd->od", spread, u - centre[None, None], precision=FULL)
     pixels = (object_ids.reshape(1, -1) == ids[:, None]).sum(1)
     present = pixels > 0
     fresh = normalise(sums / jnp.maximum(pixels, 1)[:, None].astype(u.dtype))
@@ -210,7 +211,8 @@ def similarities(
     """
     shown = present[:, None].astype(u.dtype)
     mean = (prototypes * shown).sum(0) / jnp.maximum(shown.sum(), 1)
-    return jnp.where(present, u @ (prototypes - mean).T, ABSENT)
+    found = jnp.matmul(u, (prototypes - mean[None]).T, precision=FULL)
+    return jnp.where(present[None, None], found, ABSENT)
 
 
 def _own_object_loss(similarity, inverse, object_ids):
@@ -220,5 +222,5 @@ def _own_object_loss(similarity, inverse, object_ids):
     highest = jax.lax.stop_gradient(scaled.max(1))
     mean = jnp.exp(scaled - highest[:, None]).sum(1) / n
     ids = jnp.arange(1, similarity.shape[1] + 1, dtype=object_ids.dtype)
-    own = jnp.where(object_ids[:, None] == ids[:, None], scaled, 0.0).sum(1)
+    own = jnp.where(object_ids[:, None] == ids[None, :, None], scaled, 0.0).sum(1)
     return jnp.where(object_ids > 0, jnp.log(mean) + highest - own, 0.0).sum()

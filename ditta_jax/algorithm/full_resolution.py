@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from ditta_jax.students.platform import platform
 from ditta_jax.students.resize_matrices import chain
+from ditta_jax.students.wide import FULL
 
 COLUMN_TILE = 128  # columns per product on a CPU: the band of a 4× upsampling is then 34 wide
 CACHE_ELEMENTS = 2**19  # of a block [rows, c, W]: 2 MiB in float32, what a CPU core's cache holds
@@ -79,7 +80,7 @@ def resize_columns(x: Float[Array, "h w c"], *sizes: int) -> Float[Array, "h c W
         used = np.flatnonzero(tile.any(0))
         low, high = used[0], used[-1] + 1
         weights = jnp.asarray(tile[:, low:high], x.dtype)
-        tiles.append(jnp.einsum("Ww,hwc->hcW", weights, x[:, low:high]))
+        tiles.append(_product("Ww,hwc->hcW", weights, x[:, low:high]))
     return jnp.concatenate(tiles, axis=2)
 
 
@@ -124,7 +125,7 @@ def transpose_rows(
 
     def step(total, block):
         matrix, start, *rows = block
-        return _add_rows(total, jnp.einsum("Rn,RcW->ncW", matrix, f(*rows)), start), None
+        return _add_rows(total, _product("Rn,RcW->ncW", matrix, f(*rows)), start), None
 
     total = jnp.zeros((source_rows, *like.shape[1:]), like.dtype)
     return jax.lax.scan(step, total, (jnp.asarray(matrices, like.dtype), starts, *cut))[0]
@@ -207,9 +208,13 @@ def _sum_backward(f, static, residuals, cotangent):
 _sum_over_rows.defvjp(_sum_forward, _sum_backward)
 
 
+# Weights of a resizing and what is resized are rounded by no product, whatever the default is.
+_product = functools.partial(jnp.einsum, precision=FULL)
+
+
 def _upsample(matrix, start, columns):
     source = jax.lax.dynamic_slice_in_dim(columns, start, matrix.shape[1])
-    return jnp.einsum("Rn,ncW->RcW", matrix, source)
+    return _product("Rn,ncW->RcW", matrix, source)
 
 
 def _columns_in_lanes(block: Float[Array, "rows c W"]) -> Float[Array, "rows c W"]:

@@ -125,7 +125,7 @@ def fuse_frame(
         what the next frame needs of this one, and the labels.
     """
     f, z = _embed(student, features)
-    z_fused = _wide(student.fusion(f, previous.f, previous.z, attention))
+    z_fused = student.fusion(f, previous.f, previous.z, attention)
     label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
     return PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists)), label
 
@@ -138,12 +138,7 @@ def encode_frame(student: Student, frame: Float[Array, "Hi Wi 3"]) -> PyTree:
 def _embed(student, features):
     """Embedding and plain logits of one frame in evaluation mode."""
     f = student.embed(jax.tree.map(lambda x: x[None], features))
-    return f[0], _wide(student.classify(f)[0])
-
-
-def _wide(x: Array) -> Array:
-    """Logits are compared and resized in float32 at least."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return f[0], student.classify(f)[0]
 
 
 def _columns_and_blocks(z, size, input_size):
@@ -166,7 +161,7 @@ def _label_and_entropy(z, size, input_size):
 
 def _argmax(x: Float[Array, "rows C W"]) -> UInt8[Array, "rows W"]:
     """First class that has the maximum: two plain reductions, which are faster than `argmax`."""
-    classes = jnp.arange(x.shape[1], dtype=jnp.uint8)[:, None]
+    classes = jnp.arange(x.shape[1], dtype=jnp.uint8)[None, :, None]
     return jnp.where(x == x.max(1, keepdims=True), classes, jnp.uint8(255)).min(1)
 
 

@@ -81,12 +81,7 @@ def _pick(x: Float[Array, "rows C W"], label: UInt8[Array, "rows W"]) -> Float[A
 
 
 def _is_own(label: UInt8[Array, "rows W"], x: Array) -> Bool[Array, "rows C W"]:
-    return label[:, None] == jnp.arange(x.shape[1], dtype=label.dtype)[:, None]
-
-
-def entropy(p: Float[Array, "*b C"]) -> Float[Array, "*b"]:
-    """Entropy in nat over the last axis, with 0·log 0 = 0."""
-    return -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1.0)), 0.0).sum(-1)
+    return label[:, None] == jnp.arange(x.shape[1], dtype=label.dtype)[None, :, None]
 
 
 @jax.named_scope("reliability")

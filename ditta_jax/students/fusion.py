@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from ditta_jax.students.layers import Mlp, affine
 from ditta_jax.students.platform import platform
 from ditta_jax.students.protocol import StudentConfig
+from ditta_jax.students.wide import per_channel
 from ditta_jax.students.window_attention import window_attention
 from ditta_jax.students.window_attention_blocks import block_attention
 
@@ -59,8 +60,8 @@ class TemporalFusion(nnx.Module):
         """
         a = jax.nn.relu(affine(self.query.layers[0], f))
         b = jax.nn.relu(affine(self.key.layers[0], f_previous))
-        b -= jax.lax.stop_gradient(b.mean((0, 1)))
+        b -= jax.lax.stop_gradient(b.mean((0, 1), keepdims=True))
         query, key = self.query.layers[1], self.key.layers[1]
         assert query.bias is not None
         kernel, bias = (x[...] @ key.kernel[...].T for x in (query.kernel, query.bias))
-        return a @ kernel.astype(a.dtype) + bias.astype(a.dtype), b
+        return a @ kernel.astype(a.dtype) + per_channel(bias, a), b

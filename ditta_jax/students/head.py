@@ -4,7 +4,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ditta_jax.students.layers import Mlp, affine
+from ditta_jax.students.layers import Mlp, wide_affine
 from ditta_jax.students.protocol import StudentConfig
 
 
@@ -21,12 +21,12 @@ class Head(nnx.Module):
     def classify(
         self, f: Float[Array, "b h w D"], keep: Float[Array, "b D"] | None = None
     ) -> Float[Array, "b h w C"]:
-        """Logits z; `keep` is the channel dropout's factor per frame and channel."""
+        """Logits z, float32 at least; `keep` is the channel dropout's factor per channel."""
         if keep is not None:
             f = f * keep[:, None, None].astype(f.dtype)
-        return affine(self.classifier, f)
+        return wide_affine(self.classifier, f)
 
     @jax.named_scope("projection")
     def project(self, f: Float[Array, "*b h w D"]) -> Float[Array, "*b h w D"]:
-        """Projection u for the contrastive loss; takes f without dropout."""
-        return self.projection(f)
+        """Projection u for the contrastive loss, float32 at least; takes f without dropout."""
+        return self.projection(f, last=wide_affine)

@@ -1,4 +1,7 @@
-"""BatchNorm over the frames of a clip, as torch has it, with frames that may be absent."""
+"""Normalisation, in float32 at least: LayerNorm, and BatchNorm over the frames of a clip.
+
+BatchNorm is torch's, with frames that may be absent.
+"""
 
 from typing import NamedTuple
 
@@ -6,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+
+from ditta_jax.students.wide import per_channel, wide
 
 EPS = 1e-5
 MOMENTUM = 0.1  # torch's: running ← 0.9 running + 0.1 batch
@@ -49,11 +54,32 @@ class BatchNorm(nnx.Module):
         if weight is not None:
             statistics, batch = clip_statistics(x, weight)
             self.mean[...], self.var[...] = remember(running, batch)
-        dtype = jnp.promote_types(x.dtype, jnp.float32)
+        own = wide(x)
         scale = jax.lax.rsqrt(statistics.var + self.eps) * self.scale[...]
         # the mean first: x·s + (b − m·s) would cancel where |mean| is large beside the deviation
-        centred = x.astype(dtype) - statistics.mean.astype(dtype)
-        return (centred * scale.astype(dtype) + self.bias[...].astype(dtype)).astype(x.dtype)
+        centred = own - per_channel(statistics.mean, own)
+        y = centred * per_channel(scale, own) + per_channel(self.bias[...], own)
+        return y.astype(x.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """Normalisation of each position over its channels."""
+
+    def __init__(self, channels: int, eps: float):
+        """Start with scale 1 and bias 0."""
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.bias = nnx.Param(jnp.zeros(channels))
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        """(x − mean) / √(var + eps) · scale + bias, in float32 at least."""
+        own = wide(x)
+        # Variance from differences, as torch takes it: the mean of squares minus the squared mean
+        # cancels where a position's channels share a large offset.
+        centred = own - own.mean(-1, keepdims=True)
+        deviation = jax.lax.rsqrt((centred * centred).mean(-1, keepdims=True) + self.eps)
+        y = centred * (deviation * per_channel(self.scale[...], own))
+        return (y + per_channel(self.bias[...], own)).astype(x.dtype)
 
 
 def clip_statistics(
@@ -65,11 +91,11 @@ def clip_statistics(
         the statistics that normalise (biased variance), and those that are remembered
         (unbiased: n / (n − 1) with n the number of weighted positions, as torch does).
     """
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
-    wide, w = x.astype(dtype), weight.astype(dtype)[:, None]
+    own = wide(x)
+    w = weight.astype(own.dtype)[:, None]
     n = w.sum() * (x.shape[1] * x.shape[2])
-    mean = (wide.sum((1, 2)) * w).sum(0) / n
-    var = (((wide - mean) ** 2).sum((1, 2)) * w).sum(0) / n
+    mean = (own.sum((1, 2)) * w).sum(0) / n
+    var = (((own - per_channel(mean, own)) ** 2).sum((1, 2)) * w).sum(0) / n
     return NormStatistics(mean, var), NormStatistics(mean, var * n / (n - 1))
 
 

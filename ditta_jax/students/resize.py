@@ -2,7 +2,8 @@
 
 The map is linear and separable, so it is a product with one small matrix per axis. Matrices
 compose (source → network input → source resolution is one matrix per axis), and their transpose,
-which gradients and prototypes need, is again a product: no scatter on any device.
+which gradients and prototypes need, is again a product: no scatter on any device. Products are in
+full float32 at least: weights of 1/8 and 7/8 are exact in few bits, others are not.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ditta_jax.students.resize_matrices import chain
+from ditta_jax.students.wide import FULL, wide
 
 
 def bilinear(x: Float[Array, "*b h w c"], size: tuple[int, int]) -> Float[Array, "*b H W c"]:
@@ -28,11 +30,8 @@ def sum_of_upsampled(
     The sum is written once; map by map it would be written and read again each time.
     """
     rows = np.concatenate([chain(x.shape[1], size[0]) for x in maps], axis=1)
-    columns = [
-        jnp.einsum("Ww,bhwc->bhWc", chain(x.shape[2], size[1]).astype(x.dtype), x) for x in maps
-    ]
-    stacked = jnp.concatenate(columns, axis=1)
-    return jnp.einsum("Hh,bhWc->bHWc", rows.astype(stacked.dtype), stacked)
+    columns = [_along("Ww,bhwc->bhWc", chain(x.shape[2], size[1]), x) for x in maps]
+    return _along("Hh,bhWc->bHWc", rows, jnp.concatenate(columns, axis=1))
 
 
 def separable(
@@ -42,7 +41,13 @@ def separable(
 ) -> Float[Array, "*b H W c"]:
     """Apply one matrix to the rows and one to the columns of an image."""
     if rows.shape[0] != rows.shape[1] or not np.array_equal(rows, np.eye(len(rows))):
-        x = jnp.einsum("Hh,...hwc->...Hwc", rows.astype(x.dtype), x)
+        x = _along("Hh,...hwc->...Hwc", rows, x)
     if columns.shape[0] != columns.shape[1] or not np.array_equal(columns, np.eye(len(columns))):
-        x = jnp.einsum("Ww,...hwc->...hWc", columns.astype(x.dtype), x)
+        x = _along("Ww,...hwc->...hWc", columns, x)
     return x
+
+
+def _along(axes: str, matrix: Float[np.ndarray, "n_out n_in"], x: Array) -> Array:
+    """One matrix along one axis of `x`, in float32 at least."""
+    x = wide(x)
+    return jnp.einsum(axes, matrix.astype(x.dtype), x, precision=FULL)

@@ -9,6 +9,8 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float
 
+from ditta_jax.students.wide import FULL, wide_dtype
+
 TILE = 8  # queries per tile side: 8×8 queries see 18×18 keys at radius 5
 KEEP_WEIGHTS = jax.checkpoint_policies.save_only_these_names("weights")
 FLOOR = -1e30  # score of a key that is not seen; finite, so that no row of scores can give NaN
@@ -121,12 +123,12 @@ def window_attention(
         def cut(x, height):
             return jax.lax.dynamic_slice_in_dim(x, index * tile, height, axis=0)
 
-        exists = row_exists[:, None] & columns_exist[:, None, :]
+        exists = row_exists[None, :, None] & columns_exist[:, None, :]
         out = _attend(
             tiling.query_tiles(cut(q, tile)),
             tiling.key_tiles(cut(k, tiling.side)),
             tiling.key_tiles(cut(v, tiling.side)),
-            inside & exists.reshape(tiling.columns, 1, tiling.side**2),
+            inside[None] & exists.reshape(tiling.columns, 1, tiling.side**2),
         )
         return tiling.joined(out)
 
@@ -140,11 +142,11 @@ def _attend(
     v: Float[Array, "n k C"],
     mask: Bool[Array, "n q k"],
 ) -> Float[Array, "n q C"]:
-    scores = jnp.einsum("nqd,nkd->nqk", q, k)
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    wide = wide_dtype(q)
+    scores = jnp.einsum("nqd,nkd->nqk", q, k, precision=FULL, preferred_element_type=wide)
     # Padded queries see no key at all; their unused rows must still be free of NaN.
     weights = checkpoint_name(jax.nn.softmax(jnp.where(mask, scores, FLOOR), axis=-1), "weights")
-    return jnp.einsum("nqk,nkc->nqc", weights.astype(v.dtype), v)
+    return jnp.einsum("nqk,nkc->nqc", weights.astype(v.dtype), v, precision=FULL)
 
 
 def _within(count: int, length: int, tiling: Tiling) -> Bool[np.ndarray, "count side"]:

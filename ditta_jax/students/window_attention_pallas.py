@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental import pallas
 from jaxtyping import Array, Bool, Float
 
+from ditta_jax.students.wide import wide_dtype
 from ditta_jax.students.window_attention import FLOOR, TILE, Tiling
 
 KEYS = 128  # keys of a tile are padded to a multiple of it, and so to one of every chunk
@@ -184,7 +185,7 @@ def _call(kernel: Callable, arrays: tuple[Array, ...], like: list, **options) ->
 
 
 def _wide(q, v) -> np.dtype:
-    return jnp.promote_types(jnp.promote_types(q.dtype, v.dtype), jnp.float32)
+    return max((wide_dtype(q), wide_dtype(v)), key=lambda dtype: dtype.itemsize)
 
 
 # ---------------------------------------------------------------------------- kernels
@@ -231,16 +232,12 @@ def _backward_kernel(
 
 
 def _scores(q, k, window, exists, wide):
-    return _dot(q, k, (1, 1), wide) + window + exists
+    return _dot(q, k, (1, 1), wide) + window.astype(wide) + exists.astype(wide)
 
 
 def _dot(a: Array, b: Array, over: tuple[int, int], wide: np.dtype) -> Array:
-    """A product over one axis of each matrix, in the precision of `jax.default_matmul_precision`.
-
-    Mosaic knows the fast products and exact ones: "high" is exact, and bfloat16 always fast.
-    """
-    wanted = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    fast = a.dtype == jnp.bfloat16 or wanted in (None, "default", "fastest", "bfloat16")
+    """A product over one axis of each matrix that rounds neither; bfloat16 needs no more."""
+    fast = a.dtype == jnp.bfloat16
     return jax.lax.dot_general(
         a,
         b,

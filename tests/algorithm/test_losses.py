@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ditta_jax.algorithm import full_resolution
-from ditta_jax.algorithm.losses import cross_entropy, entropy, momentum_reliability
+from ditta_jax.algorithm.losses import cross_entropy, momentum_reliability
 from ditta_jax.labels import IGNORE
 from ditta_jax.students.resize_matrices import chain
 
@@ -66,11 +66,6 @@ def test_all_ignored_gives_zero_and_a_zero_gradient():
         jax.value_and_grad(lambda z: cross_entropy(z, np.full_like(label, IGNORE), INNER))
     )(z)
     assert value == 0 and (gradient == 0).all()
-
-
-def test_entropy_takes_zero_times_log_zero_as_zero():
-    p = jnp.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]])
-    np.testing.assert_allclose(entropy(p), [0, np.log(2), np.log(3)], rtol=1e-12, atol=1e-15)
 
 
 def test_momentum_reliability_equals_the_direct_map():

@@ -13,6 +13,7 @@ from ditta_jax.students.head import Head
 from ditta_jax.students.normalisation import BatchNorm
 from ditta_jax.students.openmmlab.config import OpenMMLabConfig
 from ditta_jax.students.resize import sum_of_upsampled
+from ditta_jax.students.wide import wide_dtype
 
 
 class LevelNormDecoder(Head):
@@ -43,7 +44,8 @@ class LevelNormDecoder(Head):
         for level, (x, fuse) in enumerate(zip(features, kernels, strict=True), start=1):
             linear, norm = getattr(self, f"linear_{level}"), getattr(self, f"norm_{level}")
             own = jax.nn.relu(norm(x @ linear.kernel[...].astype(x.dtype), weight))
-            maps.append(own @ fuse.astype(own.dtype))
+            kernel = fuse.astype(own.dtype)
+            maps.append(jnp.matmul(own, kernel, preferred_element_type=wide_dtype(own)))
         finest, *coarse = maps
         fused = finest + sum_of_upsampled(coarse, (finest.shape[1], finest.shape[2]))
-        return jax.nn.relu(self.norm(fused, weight))
+        return jax.nn.relu(self.norm(fused, weight)).astype(features[0].dtype)

@@ -9,6 +9,7 @@ from ditta_jax.students.head import Head
 from ditta_jax.students.normalisation import BatchNorm
 from ditta_jax.students.resize import sum_of_upsampled
 from ditta_jax.students.segformer.config import SegFormerConfig
+from ditta_jax.students.wide import per_channel, wide_dtype
 
 
 class Decoder(Head):
@@ -28,24 +29,24 @@ class Decoder(Head):
     def fuse_levels(
         self, features: tuple[Float[Array, "b _h _w _c"], ...]
     ) -> Float[Array, "b h w D"]:
-        """The fuse convolution's output, before BatchNorm.
+        """The fuse convolution's output, before BatchNorm, in float32 at least.
 
         A 1×1 convolution commutes with bilinear upsampling and splits over concatenated inputs:
         conv(cat_i Up(L_i x_i + b_i)) = Σ_i Up(x_i (L_i F_i)) + Σ_i b_i F_i, with F_i the rows of
         the kernel for level i. So each level takes one product c_i → D at its own resolution.
         """
-        dtype = features[0].dtype
         levels = len(features)
         kernels = jnp.split(self.fuse.kernel[...], levels)  # order of concatenation: 4 3 2 1
         maps = []
         bias: Array | float = 0.0
         for level, fuse in zip(range(levels, 0, -1), kernels, strict=True):
-            linear = getattr(self, f"linear_{level}")
-            folded = linear.kernel[...] @ fuse
-            maps.append(features[level - 1] @ folded.astype(dtype))
+            linear, x = getattr(self, f"linear_{level}"), features[level - 1]
+            folded = (linear.kernel[...] @ fuse).astype(x.dtype)
+            maps.append(jnp.matmul(x, folded, preferred_element_type=wide_dtype(x)))
             bias = bias + linear.bias[...] @ fuse
         *coarse, finest = maps
-        return finest + sum_of_upsampled(coarse, finest.shape[1:3]) + jnp.asarray(bias, dtype)
+        upsampled = sum_of_upsampled(coarse, finest.shape[1:3])
+        return finest + upsampled + per_channel(jnp.asarray(bias), finest)
 
     def embed(
         self,
@@ -53,4 +54,5 @@ class Decoder(Head):
         weight: Float[Array, " b"] | None = None,
     ) -> Float[Array, "b h w D"]:
         """The embedding f = ReLU(BatchNorm(fuse_levels)); `weight` as in `BatchNorm`."""
-        return jax.nn.relu(self.norm(self.fuse_levels(features), weight))
+        f = jax.nn.relu(self.norm(self.fuse_levels(features), weight))
+        return f.astype(features[0].dtype)

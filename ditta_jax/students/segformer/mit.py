@@ -3,7 +3,6 @@
 Features are channels-last. Blocks are pure in the random key: without a key nothing is dropped.
 """
 
-import functools
 import math
 
 import jax
@@ -12,11 +11,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ditta_jax.students.layers import affine, convolve
+from ditta_jax.students.normalisation import LayerNorm
 from ditta_jax.students.segformer.config import SegFormerConfig
-
-# Variance from differences, as torch takes it: the mean of squares minus the squared mean cancels
-# where a position's channels share a large offset.
-_layer_norm = functools.partial(nnx.LayerNorm, use_fast_variance=False)
+from ditta_jax.students.wide import per_channel, wide_dtype
 
 
 class MixTransformer(nnx.Module):
@@ -45,7 +43,7 @@ class MixTransformer(nnx.Module):
             weight: of the frames in batch statistics, of which there are none here.
         """
         blocks = sum(len(stage.blocks) for stage in self.stages)
-        rates = list(np.linspace(0.0, stochastic_depth, blocks))
+        rates = np.linspace(0.0, stochastic_depth, blocks).tolist()
         keys = list(jax.random.split(key, blocks)) if key is not None else [None] * blocks
         features = []
         for stage in self.stages:
@@ -65,7 +63,7 @@ class Stage(nnx.Module):
         kernel, stride = (7, 4) if level == 0 else (3, 2)
         self.patch_embed = PatchEmbedding(inputs, channels, kernel, stride, config, rngs)
         self.blocks = nnx.List([Block(config, level, rngs) for _ in range(config.depths[level])])
-        self.norm = _layer_norm(channels, epsilon=config.block_norm_eps, rngs=rngs)
+        self.norm = LayerNorm(channels, config.block_norm_eps)
 
     def __call__(self, x, keys, rates) -> Float[Array, "b h w c"]:
         """Features of this level from those of the level above it."""
@@ -88,11 +86,11 @@ class PatchEmbedding(nnx.Module):
             padding=kernel // 2,
             rngs=rngs,
         )
-        self.norm = _layer_norm(channels, epsilon=config.patch_norm_eps, rngs=rngs)
+        self.norm = LayerNorm(channels, config.patch_norm_eps)
 
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 c"]:
         """Embedded patches."""
-        return self.norm(self.proj(x))
+        return self.norm(convolve(self.proj, x))
 
 
 class Block(nnx.Module):
@@ -101,9 +99,9 @@ class Block(nnx.Module):
     def __init__(self, config: SegFormerConfig, level: int, rngs: nnx.Rngs):
         """Build a block of level 0…3."""
         channels = config.channels[level]
-        self.norm1 = _layer_norm(channels, epsilon=config.block_norm_eps, rngs=rngs)
+        self.norm1 = LayerNorm(channels, config.block_norm_eps)
         self.attn = EfficientAttention(config, level, rngs)
-        self.norm2 = _layer_norm(channels, epsilon=config.block_norm_eps, rngs=rngs)
+        self.norm2 = LayerNorm(channels, config.block_norm_eps)
         self.mlp = MixFeedForward(channels, channels * config.mlp_ratio, rngs)
 
     def __call__(self, x, key, rate) -> Float[Array, "b h w c"]:
@@ -146,19 +144,21 @@ class EfficientAttention(nnx.Module):
                 padding="VALID",
                 rngs=rngs,
             )
-            self.norm = _layer_norm(channels, epsilon=config.reduction_norm_eps, rngs=rngs)
+            self.norm = LayerNorm(channels, config.reduction_norm_eps)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """softmax(q kᵀ / √d) v, with k and v from the reduced map."""
         b, h, w, c = x.shape
         d = c // self.heads
-        source = self.norm(self.sr(x)) if self.reduction > 1 else x
-        q = self.q(x).reshape(b, h * w, self.heads, d)
-        kv = self.kv(source).reshape(b, -1, 2, self.heads, d)
-        scores = jnp.einsum("bqnd,bknd->bnqk", q * d**-0.5, kv[:, :, 0])
-        weights = jax.nn.softmax(scores.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=-1)
+        source = self.norm(convolve(self.sr, x)) if self.reduction > 1 else x
+        q = affine(self.q, x).reshape(b, h * w, self.heads, d)
+        kv = affine(self.kv, source).reshape(b, -1, 2, self.heads, d)
+        scores = jnp.einsum(
+            "bqnd,bknd->bnqk", q * d**-0.5, kv[:, :, 0], preferred_element_type=wide_dtype(x)
+        )
+        weights = jax.nn.softmax(scores, axis=-1)
         mixed = jnp.einsum("bnqk,bknd->bqnd", weights.astype(x.dtype), kv[:, :, 1])
-        return self.proj(mixed.reshape(b, h, w, c))
+        return affine(self.proj, mixed.reshape(b, h, w, c))
 
 
 class MixFeedForward(nnx.Module):
@@ -181,8 +181,8 @@ class MixFeedForward(nnx.Module):
         """The feed-forward branch of a block."""
         kernel, bias = self.dwconv.kernel, self.dwconv.bias
         assert bias is not None
-        x = depthwise_3x3(self.fc1(x), kernel[...], bias[...])
-        return self.fc2(jax.nn.gelu(x, approximate=False))
+        x = depthwise_3x3(affine(self.fc1, x), kernel[...], bias[...])
+        return affine(self.fc2, jax.nn.gelu(x, approximate=False))
 
 
 def depthwise_3x3(
@@ -194,12 +194,12 @@ def depthwise_3x3(
     convolution has no fast CPU path and a slow kernel gradient on GPUs.
     """
     h, w = x.shape[1:3]
-    kernel, bias = kernel.astype(x.dtype), bias.astype(x.dtype)
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    total = bias
+    total = per_channel(bias, x)
     for dy in range(3):
         for dx in range(3):
-            total = total + padded[:, dy : dy + h, dx : dx + w] * kernel[dy, dx, 0]
+            moved = padded[:, dy : dy + h, dx : dx + w]
+            total = total + moved * per_channel(kernel[dy, dx, 0], x)
     return total
 
 
