@@ -99,7 +99,8 @@ def loss_of(
     z = bilinear(z, (labels.shape[1], labels.shape[2]))
     valid = labels != IGNORE
     losses = optax.softmax_cross_entropy_with_integer_labels(z, jnp.where(valid, labels, 0))
-    return (losses * valid).sum() / jnp.maximum(valid.sum(), 1)
+    labelled = valid.astype(losses.dtype)
+    return (losses * labelled).sum() / jnp.maximum(labelled.sum(), 1)
 
 
 @functools.partial(

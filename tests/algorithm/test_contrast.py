@@ -150,11 +150,11 @@ def test_nearly_parallel_features_lose_no_more_digits_than_the_direct_evaluation
             x = jnp.einsum("Ww,Hwc->HWc", columns, jnp.einsum("Hh,hwc->Hwc", rows, x))
             return x * jax.lax.rsqrt((x * x).sum(-1, keepdims=True))
 
-        own = ids[..., None] == jnp.arange(1, O + 1, dtype=ids.dtype)
+        own = ids[..., None] == jnp.arange(1, O + 1, dtype=ids.dtype)[None, None]
         weighted = wide(mean_u) * reliability[..., None]
-        prototypes = contrast.normalise(jnp.einsum("HWo,HWd->od", own * 1.0, weighted))
+        prototypes = contrast.normalise(jnp.einsum("HWo,HWd->od", own.astype(u.dtype), weighted))
         similarity = wide(contrast.normalise(u)) @ prototypes.T / TEMPERATURE
-        similarity = jnp.where(own.any((0, 1)), similarity, -1e30)
+        similarity = jnp.where(own.any((0, 1), keepdims=True), similarity, -1e30)
         loss = jax.nn.logsumexp(similarity, -1) - jnp.where(own, similarity, 0.0).sum(-1)
         return jnp.where(ids > 0, loss, 0.0).sum() / ids.size
 

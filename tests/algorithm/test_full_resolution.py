@@ -48,7 +48,7 @@ def arrays():
 
 
 def pixel_loss(x, weight, label):
-    own = jnp.where(label[:, None] == jnp.arange(C)[:, None], x, 0.0).sum(1)
+    own = jnp.where(label[:, None] == jnp.arange(C)[None, :, None], x, 0.0).sum(1)
     return (weight * (jax.nn.logsumexp(x, 1) - own)).sum()
 
 
@@ -84,7 +84,7 @@ def test_map_rows_equals_the_function_of_the_whole_map(arrays):
     z, weight, label = arrays
 
     def f(x, weight, label):
-        return x.argmax(1), weight * jax.nn.logsumexp(x, 1) + label
+        return x.argmax(1), weight * jax.nn.logsumexp(x, 1) + label.astype(x.dtype)
 
     found = jax.jit(lambda z: map_rows(f, columns_of(z), blocks(), weight, label))(z)
     for a, b in zip(found, f(direct(z), weight, label), strict=True):
@@ -125,7 +125,7 @@ def test_transpose_rows_equals_the_transposed_matrix(arrays):
     _, weight, label = arrays
 
     def masked(weight, label):
-        return jnp.where(label[:, None] == jnp.arange(C)[:, None], weight[:, None], 0.0)
+        return jnp.where(label[:, None] == jnp.arange(C)[None, :, None], weight[:, None], 0.0)
 
     found = jax.jit(lambda *p: transpose_rows(masked, blocks(), h, *p))(weight, label)
     expected = np.einsum("Hh,HcW->hcW", chain(h, INNER[0], H), masked(weight, label))

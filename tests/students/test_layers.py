@@ -20,5 +20,5 @@ def test_mlp_is_linear_layers_with_relu_between():
     mlp = Mlp((3, 4, 2), nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (5, 3))
     first, second = mlp.layers
-    expected = np.maximum(x @ first.kernel[...] + first.bias[...], 0) @ second.kernel[...]
-    np.testing.assert_allclose(mlp(x), expected + second.bias[...], rtol=0, atol=1e-6)
+    expected = np.maximum(x @ first.kernel[...] + first.bias[...][None], 0) @ second.kernel[...]
+    np.testing.assert_allclose(mlp(x), expected + second.bias[...][None], rtol=0, atol=1e-6)

@@ -24,7 +24,7 @@ def test_depthwise_equals_the_grouped_convolution():
             feature_group_count=4,
         )
         ours = depthwise_3x3(jnp.asarray(x), jnp.asarray(kernel), jnp.asarray(bias))
-        np.testing.assert_allclose(ours, grouped + bias, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(ours, grouped + bias[None, None, None], rtol=0, atol=1e-14)
 
 
 def test_attention_equals_a_loop_over_heads_and_queries():
