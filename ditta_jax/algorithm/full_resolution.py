@@ -186,7 +186,7 @@ def _sum_forward(f, static, columns, weights, *pixels):
         matrix, start, weight, *rows = block
 
         def value(source, weight):
-            block = jnp.einsum("Rn,ncW->RcW", matrix, source)
+            block = _product("Rn,ncW->RcW", matrix, source)
             return f(_columns_in_lanes(block), weight, *rows)
 
         source = jax.lax.dynamic_slice_in_dim(columns, start, matrix.shape[1])
