@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from ditta_jax.teacher.tracks import Tracks
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "Settings": "ditta_jax.algorithm.settings",

@@ -180,10 +180,12 @@ def sweep_videos(
                     scores, reasons = sweep_video(
                         work, video, warm_up._replace(masks=masks), settings, progress
                     )
-                    for i, *own in zip([-1, *missing], scores, [None, *reasons], strict=True):
-                        found[name][i + 1] = Swept(*own)
-                        kept_in = entry.name if entry else None
-                        records.save(name, keys[name][i + 1], Swept(*own), kept_in)
+                    kept_in = entry.name if entry else None
+                    done = zip([-1, *missing], scores, [None, *reasons], strict=True)
+                    for i, score, reason in done:
+                        own = Swept(score, reason)
+                        found[name][i + 1] = own
+                        records.save(name, keys[name][i + 1], own, kept_in)
     return {name: [one for one in own if one] for name, own in found.items() if None not in own}
 
 

@@ -20,8 +20,8 @@ from ditta_jax.students.layouts import (
     weight_layout,
 )
 from ditta_jax.students.openmmlab.config import OpenMMLabConfig
-from ditta_jax.students.protocol import MEAN, STD
 from ditta_jax.students.segformer.config import SegFormerConfig
+from ditta_jax.students.sizes import MEAN, STD
 from ditta_jax.students.student import abstract_student, new_student
 
 CONFIG = SegFormerConfig(

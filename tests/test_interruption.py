@@ -199,7 +199,7 @@ def test_who_asks_twice_does_not_wait():
 def test_what_is_ignored_stays_ignored():
     process = start(
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"  # as nohup does
-        "def main():\n    ready()\n    busy(0.3)\n    print('whole')\n"
+        "def main():\n    ready()\n    busy(2.0)\n    print('whole')\n"
     )
     strike(process, signal.SIGHUP)
     assert end(process) == (0, "whole\n", "")

@@ -45,6 +45,7 @@ def test_a_misspelt_command_is_answered_by_the_one_meant(word, hint, capsys, sai
 
 def test_a_command_gets_the_words_after_its_name(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ditta-jax"])
+    monkeypatch.delitem(sys.modules, "ditta_jax.adapt", raising=False)  # as in a new process
     with pytest.raises(SystemExit) as stopped:
         program.main(["adapt", "--config", "none.py"])
     assert stopped.value.code == 2

@@ -89,6 +89,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ditta_jax.benchmark", description=(__doc__ or "").splitlines()[0]
     )
+    parser.add_argument(
+        "--compile-for",
+        metavar="CHIPS",
+        help="compile for chips that are not here, e.g. v5e,h100, and measure nothing; has options "
+        "of its own: --compile-for v5e --help",
+    )
     parser.add_argument("--rivals", default=DEFAULT_RIVALS, help=f"default: {DEFAULT_RIVALS}")
     parser.add_argument("--student", default="B0", help="B0 (default) … B5")
     parser.add_argument("--size", default="480x853", help="height x width (default 480x853)")

@@ -1,5 +1,7 @@
 """Layers that students share, in the dtype of their input, and channel dropout."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -40,9 +42,9 @@ def wide_affine(layer: nnx.Linear, x: Float[Array, "*b i"]) -> Float[Array, "*b 
 
 def convolve(layer: nnx.Conv, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
     """A convolution of `nnx.Conv`'s strides, padding, dilation and groups, in its input's dtype."""
-    padding = layer.padding
+    padding: Any = layer.padding
     if isinstance(padding, int):
-        padding = [(padding, padding)] * 2
+        padding = ((padding, padding),) * 2
     y = jax.lax.conv_general_dilated(
         x,
         layer.kernel[...].astype(x.dtype),

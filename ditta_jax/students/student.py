@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ditta_jax.students.families import family_of
 from ditta_jax.students.fusion import TemporalFusion
 from ditta_jax.students.initialisation import fresh_leaf
-from ditta_jax.students.protocol import MEAN, STD, StudentConfig
+from ditta_jax.students.protocol import StudentConfig
+from ditta_jax.students.sizes import MEAN, STD
 
 
 class Student(nnx.Module):

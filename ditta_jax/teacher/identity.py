@@ -65,8 +65,11 @@ def teacher_identity(
 
 
 def imported_folder(config: str) -> Path:
-    """Returns the folder that `masks:FOLDER` names."""
-    return Path(config.partition(":")[2]).expanduser()
+    """Returns the folder that `masks:FOLDER` names; UserError where it names none."""
+    folder = config.partition(":")[2]
+    if not folder.strip():
+        raise UserError(f"teacher.config: {config!r} has no masks in it; write masks:FOLDER")
+    return Path(folder).expanduser()
 
 
 def embedded_weights() -> Path:

@@ -13,10 +13,10 @@ from flax import nnx
 from ditta_jax.algorithm import adaptation
 from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
 from ditta_jax.algorithm.optimiser import Hyperparameters
+from ditta_jax.students.layers import channel_dropout
 from ditta_jax.students.parts import split_student
 from ditta_jax.students.segformer import mit
 from ditta_jax.students.segformer.config import SegFormerConfig
-from ditta_jax.students.segformer.decoder import channel_dropout
 from ditta_jax.students.student import Student, new_student
 
 CONFIG = SegFormerConfig(3, channels=(4, 6, 10, 16), depths=(1, 2, 1, 1), embed_dim=64)

@@ -20,7 +20,7 @@ from ditta_jax.students.head import Head
 from ditta_jax.students.layers import affine
 from ditta_jax.students.normalisation import BatchNorm
 from ditta_jax.students.parts import Adaptable, join_student, split_student
-from ditta_jax.students.protocol import MEAN, STD
+from ditta_jax.students.sizes import MEAN, STD
 from ditta_jax.students.student import new_student
 from tests.segmenting import segment
 

@@ -15,8 +15,8 @@ from ditta_jax.ranges import shown
 from ditta_jax.students.card import StudentCard
 from ditta_jax.students.layouts import weight_files
 from ditta_jax.students.layouts.huggingface_layout import LAYER_NORM_EPS
-from ditta_jax.students.protocol import MEAN, STD
 from ditta_jax.students.segformer.config import SegFormerConfig
+from ditta_jax.students.sizes import MEAN, STD
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = "model.safetensors"

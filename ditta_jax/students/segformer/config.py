@@ -4,7 +4,7 @@ import dataclasses
 
 from ditta_jax.errors import UserError
 from ditta_jax.ranges import Range, between, fitted, several
-from ditta_jax.students.protocol import CLASSES, MEAN, MEANS, STD, STDS
+from ditta_jax.students.sizes import CLASSES, MEAN, MEANS, STD, STDS
 
 _EPS = between(1e-12, 1.0)
 

@@ -45,7 +45,8 @@ class Decoder(Head):
             maps.append(jnp.matmul(x, folded, preferred_element_type=wide_dtype(x)))
             bias = bias + linear.bias[...] @ fuse
         *coarse, finest = maps
-        upsampled = sum_of_upsampled(coarse, finest.shape[1:3])
+        h, w = finest.shape[1:3]
+        upsampled = sum_of_upsampled(coarse, (h, w))
         return finest + upsampled + per_channel(jnp.asarray(bias), finest)
 
     def embed(

@@ -8,7 +8,7 @@ from ditta_jax.students.resize import bilinear
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.segformer.decoder import Decoder
 
-CONFIG = SegFormerConfig(5, (3, 4, 5, 6), embed_dim=7)
+CONFIG = SegFormerConfig(5, (3, 4, 5, 6), heads=(1, 1, 1, 1), embed_dim=7)
 
 
 @pytest.fixture(scope="module")
