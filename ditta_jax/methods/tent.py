@@ -26,6 +26,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.methods.protocol import Frame, Method, Prepared, Scene, WarmUp
 from ditta_jax.students.groups import path_of
 from ditta_jax.students.parts import Adaptable, join_student
+from ditta_jax.students.wide import wide_dtype
 
 OPTIMISERS = ("adam", "sgd")
 Names = tuple[tuple[str | int, ...], ...]
@@ -141,7 +142,7 @@ def mean_entropy(student: OwnStatistics, features: PyTree) -> Float[Array, ""]:
     """Mean over positions of the entropy (nat) of softmax(z), of a frame of features [h, w, c]."""
     f = student.embed(jax.tree.map(lambda x: x[None], features))
     z = student.classify(f)[0]
-    log_p = jax.nn.log_softmax(z.astype(jnp.promote_types(z.dtype, jnp.float32)))
+    log_p = jax.nn.log_softmax(z.astype(wide_dtype(z)))
     return -(jnp.exp(log_p) * log_p).sum(-1).mean()
 
 

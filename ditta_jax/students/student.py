@@ -14,6 +14,7 @@ from ditta_jax.students.fusion import TemporalFusion
 from ditta_jax.students.initialisation import fresh_leaf
 from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.sizes import MEAN, STD
+from ditta_jax.students.wide import wide_dtype
 
 
 class Student(nnx.Module):
@@ -46,7 +47,7 @@ class Student(nnx.Module):
         own = self.config.mean, self.config.std
         if own == (MEAN, STD):
             return frames
-        dtype = jnp.promote_types(frames.dtype, jnp.float32)
+        dtype = wide_dtype(frames)
         mean, std = (np.array(values)[None, None, None] for values in own)
         factor, shift = np.array(STD) / std, (np.array(MEAN) - mean) / std
         renormalised = frames.astype(dtype) * jnp.asarray(factor, dtype) + jnp.asarray(shift, dtype)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ditta_jax.students.wide import wide_dtype
 from ditta_jax.students.window_attention import FLOOR, TILE, Tiling
 
 
@@ -25,7 +26,7 @@ def block_attention(
     tiling = Tiling(q.shape[0], q.shape[1], radius, tile)
     Q, K, V = _query_tiles(q, tiling), _key_blocks(k, tiling), _key_blocks(v, tiling)
     columns, moves = tiling.columns, 2 * _beside(tiling) + 1
-    wide = jnp.promote_types(q.dtype, jnp.float32)
+    wide = wide_dtype(q)
     scores = [
         jnp.einsum("xyqd,xykd->xyqk", Q, K[m : m + columns], preferred_element_type=wide)
         for m in range(moves)
@@ -86,4 +87,4 @@ def _seen(tiling: Tiling) -> Bool[Array, "columns rows q k"]:
     in_y, in_x = (at_y >= 0) & (at_y < tiling.h), (at_x >= 0) & (at_x < tiling.w)
     inside = in_y[None, :, None, :, None] & in_x[:, None, :, None, :]
     inside = inside.reshape(tiling.columns, tiling.rows, 1, -1)
-    return jnp.asarray(near.reshape(n * n, -1)) & jnp.asarray(inside)
+    return jnp.asarray(near.reshape(1, 1, n * n, -1)) & jnp.asarray(inside)
