@@ -343,8 +343,6 @@ OUT_OF_RANGE = {
     "tta.train": ("", "everything"),
     "tta.max_frame_bucket": (-1, 10**9),
     "encoder.stochastic_depth": BELOW_ONE,
-    "tent.lr": LEARNING_RATE,
-    "tent.optimiser": ("", "adamw"),
     "loss.on": ("", "softmax"),
     "loss.temperature": (0.0, -1.0, NAN, INF),
     "fusion.threshold": SHARE,
