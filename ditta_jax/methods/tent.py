@@ -104,7 +104,8 @@ class Tent(Method):
             return mean_entropy(OwnStatistics(student), features)
 
         value, gradient = jax.value_and_grad(entropy)(state.network.params)
-        updates, moments = self._moves(names).update(gradient, state.moments)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises numbers to its count of steps
+            updates, moments = self._moves(names).update(gradient, state.moments)
         params = optax.apply_updates(state.network.params, updates)
         return State(state.network._replace(params=params), moments), value
 
