@@ -1,6 +1,6 @@
 # The package on a CPU, from the pinned versions. From the repository's root:
 #   docker build -f docker/cpu.Dockerfile -t ditta-jax:cpu .
-#   docker run --rm -v "$PWD/runs:/work/runs" ditta-jax:cpu adapt --config demo
+#   docker run --rm -v "$PWD/runs:/srv/ditta/runs" ditta-jax:cpu adapt --config demo
 # Never built by the tests: there is no docker where they run.
 FROM python:3.11-slim
 WORKDIR /src
@@ -12,5 +12,5 @@ COPY configs configs
 RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
       torch==2.13.0 torchvision==0.28.0 \
  && pip install --no-cache-dir --constraint constraints.txt '.[teacher]'
-WORKDIR /work
+WORKDIR /srv/ditta
 ENTRYPOINT ["ditta-jax"]
