@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ditta_jax.data.images import decode_frame
 from ditta_jax.data.preprocess import MEAN, STD, input_size, scaled_size, to_input
-from ditta_jax.students import protocol
+from ditta_jax.students import sizes
 
 
 def test_golden_input_exactly(golden):
@@ -81,5 +81,5 @@ def test_both_resizes_are_taken():
 
 
 def test_data_and_students_agree_on_what_is_usual():
-    np.testing.assert_array_equal(MEAN, np.array(protocol.MEAN, np.float32))
-    np.testing.assert_array_equal(STD, np.array(protocol.STD, np.float32))
+    np.testing.assert_array_equal(MEAN, np.array(sizes.MEAN, np.float32))
+    np.testing.assert_array_equal(STD, np.array(sizes.STD, np.float32))
