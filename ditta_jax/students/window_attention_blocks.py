@@ -5,12 +5,14 @@ it as whole blocks, each by a shift of the axis of blocks. That is a third more 
 with halo, and no overlapping columns are copied, forward or backward; rows overlap as in the tiles.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ditta_jax.students.wide import wide_dtype
+from ditta_jax.students.wide import FULL, wide_dtype
 from ditta_jax.students.window_attention import FLOOR, TILE, Tiling
 
 
@@ -26,17 +28,11 @@ def block_attention(
     tiling = Tiling(q.shape[0], q.shape[1], radius, tile)
     Q, K, V = _query_tiles(q, tiling), _key_blocks(k, tiling), _key_blocks(v, tiling)
     columns, moves = tiling.columns, 2 * _beside(tiling) + 1
-    wide = wide_dtype(q)
-    scores = [
-        jnp.einsum("xyqd,xykd->xyqk", Q, K[m : m + columns], preferred_element_type=wide)
-        for m in range(moves)
-    ]
+    product = functools.partial(jnp.einsum, precision=FULL, preferred_element_type=wide_dtype(q))
+    scores = [product("xyqd,xykd->xyqk", Q, K[m : m + columns]) for m in range(moves)]
     masked = jnp.where(_seen(tiling), jnp.concatenate(scores, axis=-1), FLOOR)
     weights = jnp.split(jax.nn.softmax(masked, axis=-1).astype(v.dtype), moves, axis=-1)
-    parts = [
-        jnp.einsum("xyqk,xykc->xyqc", part, V[m : m + columns], preferred_element_type=wide)
-        for m, part in enumerate(weights)
-    ]
+    parts = [product("xyqk,xykc->xyqc", part, V[m : m + columns]) for m, part in enumerate(weights)]
     return _joined(sum(parts[1:], parts[0]).astype(v.dtype), tiling)
 
 

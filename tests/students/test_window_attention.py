@@ -52,6 +52,15 @@ def test_large_scores_stay_finite(attention):
     np.testing.assert_allclose(out, 1.0, rtol=1e-6)
 
 
+@PROGRAMS
+def test_no_product_rounds_float32_operands_by_default(attention):
+    maps = [jnp.ones((9, 11, c)) for c in (4, 4, 3)]
+    gradient = jax.grad(lambda q, k, v: attention(q, k, v, 2).sum(), argnums=(0, 1, 2))
+    text = str(jax.make_jaxpr(gradient)(*maps))
+    stated = text.count("precision=(Precision.HIGHEST, Precision.HIGHEST)")
+    assert stated == text.count("dot_general[") >= 6
+
+
 @pytest.mark.parametrize(("platform", "loops"), [("cpu", True), ("tpu", False), ("gpu", False)])
 def test_only_a_cpu_goes_through_rows_of_tiles_one_by_one(platform, loops):
     module = nnx.eval_shape(
