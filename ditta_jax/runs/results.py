@@ -17,7 +17,11 @@ from ditta_jax.methods import registry
 from ditta_jax.metrics.scores import Scores
 from ditta_jax.runs.video_record import VideoRecord
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "opencv-python-headless", "torch", "sam2")
+# SAM 2's module comes from either of the last two.
+_PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "numpy", "opencv-python-headless"),
+    *("torch", "sam2", "rf-sam-2"),
+)
 
 
 def result(
