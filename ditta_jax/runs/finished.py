@@ -10,7 +10,7 @@ from ditta_jax.runs import preflight, record_key, teaching
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.video_record import VideoRecord
-from ditta_jax.runs.work import Work
+from ditta_jax.runs.work import Work, needs_masks
 
 
 def finished_before(
@@ -46,8 +46,8 @@ def check_video(work: Work, video: Video) -> None:
 
 def record_parts(work: Work, video: Video) -> dict[str, Any]:
     """All that the result of a video follows from, by name."""
-    teacher = teaching.identity_of(work)
-    if teaching.needs_masks(work) and not teacher:  # the ground truth stands in
+    teacher = work.teacher
+    if needs_masks(work.methods) and not teacher:  # the ground truth stands in
         truth = video.labels.digest(0) if video.labels is not None else ""
         teacher = {"ground truth": truth}
     table = work.scoring.table

@@ -12,28 +12,10 @@ from ditta_jax.runs import requests, stages
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.warm_ups import WarmUps
-from ditta_jax.runs.work import Work
+from ditta_jax.runs.work import Work, needs_masks
 from ditta_jax.teacher import ground_truth, process
 from ditta_jax.teacher.cache import masks_in_cache, read_masklets, teacher_key, write_request
 from ditta_jax.teacher.records import Request
-
-
-def identity_of(work: Work) -> dict[str, str]:
-    """Who the teacher is, its weights by their digest; empty for the ground truth and for none."""
-    if not asks_teacher(work):
-        return {}
-    return process.teacher_identity(work.config.teacher)
-
-
-def asks_teacher(work: Work) -> bool:
-    """Whether a method needs masks, and they do not come from the ground truth."""
-    return bool(needs_masks(work)) and work.config.teacher.config != ground_truth.NAME
-
-
-def needs_masks(work: Work) -> frozenset[str]:
-    """What the methods together need of the teacher."""
-    return frozenset().union(*(m.needs for m in work.methods.values())) & {MASKLETS}
-
 
 # ---------------------------------------------------------------------------- A, B for all videos
 
@@ -55,7 +37,7 @@ def label_and_ask(
         the entry in the cache of each video.
     """
     entries: dict[str, Path] = {}
-    if not names or not asks_teacher(work):
+    if not names or not work.teacher:
         return entries
     with RunProgress(len(names)) as progress:
         for name in names:
@@ -137,12 +119,12 @@ def masks_of(
     Raises:
         UserError: there are none, or they are damaged.
     """
-    if not needs_masks(work):
+    if not needs_masks(work.methods):
         return {}
     if entry is None:
         request = request_of(work, video, warm_up)
         return {MASKLETS: ground_truth.ground_truth_masklets(video.labels, request)}
-    masklets = read_masklets(entry, teacher_key(identity_of(work)))
+    masklets = read_masklets(entry, teacher_key(work.teacher))
     if masklets is None:
         raise UserError(f"{entry}: its masklets cannot be used; run the same command again")
     return {MASKLETS: masklets}
@@ -150,7 +132,7 @@ def masks_of(
 
 def digest_in_cache(work: Work, entry: str) -> str | None:
     """Digest of the teacher's masks in an entry, by its name; None where there are none."""
-    return masks_in_cache(work.cache, identity_of(work), entry)
+    return masks_in_cache(work.cache, work.teacher, entry)
 
 
 def details_of(masks: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What all videos of a run share: student, data, folder of results."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,13 +11,14 @@ from ditta_jax.algorithm.settings import Settings
 from ditta_jax.data.sources import Videos, data_classes, open_videos
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
-from ditta_jax.methods.protocol import Method
+from ditta_jax.methods.protocol import MASKLETS, Method
 from ditta_jax.runs import settings as run_settings
 from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.runs.scoring import Scoring, scoring_of
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
 from ditta_jax.students.student import Student
+from ditta_jax.teacher import ground_truth, process
 
 
 class Work(NamedTuple):
@@ -36,6 +38,8 @@ class Work(NamedTuple):
         scoring: as which classes predictions are scored.
         run: the folder of results.
         cache: the folder that student and teacher share.
+        teacher: who it is, its weights by their digest; empty where the ground truth stands in
+            and where no method needs masks.
     """
 
     config: ConfigDict
@@ -51,6 +55,7 @@ class Work(NamedTuple):
     scoring: Scoring
     run: RunFolder
     cache: Path
+    teacher: dict[str, str]
 
     def split(self, frames: int) -> tuple[int, int]:
         """Length of the warm-up and index of the first scored frame, of so many frames."""
@@ -97,10 +102,11 @@ def open_work(config: ConfigDict) -> Work:
     if len(videos) == 0:
         raise UserError("data: no videos")
     settings = run_settings.settings_of(config)
+    methods = run_settings.methods_of(config)
     return Work(
         config,
         settings,
-        run_settings.methods_of(config),
+        methods,
         student,
         card,
         take_apart(student, settings.compute, settings.train),
@@ -111,4 +117,16 @@ def open_work(config: ConfigDict) -> Work:
         scoring,
         RunFolder(Path(config.output) / config.name, config.to_dict(), scoring.classes, palette),
         Path(config.teacher.cache or Path(config.output) / "teacher_cache"),
+        _teacher_of(config.teacher, methods),
     )
+
+
+def needs_masks(methods: Mapping[str, Method]) -> frozenset[str]:
+    """What the methods together need of the teacher."""
+    return frozenset().union(*(m.needs for m in methods.values())) & {MASKLETS}
+
+
+def _teacher_of(teacher: ConfigDict, methods: Mapping[str, Method]) -> dict[str, str]:
+    if not needs_masks(methods) or teacher.config == ground_truth.NAME:
+        return {}
+    return process.teacher_identity(teacher)
