@@ -174,8 +174,7 @@ def adapt_group(
     for video in group:
         with failures.of(video.name):
             own = VideoWork(work, video)
-            with own.stage("A"):
-                warm_up = teaching.label_once(work, video, warm_ups, progress)
+            warm_up = teaching.label_once(work, video, warm_ups, progress)
 
             # ---------------------------------------------------------- B: the teacher's masks
             with own.stage("B"):

@@ -40,6 +40,7 @@ class WarmUp(NamedTuple):
         last: features of the last frame, which the rest of the video follows.
         scored: whether these frames are segmented and scored as well (a warm-up of 100 %).
         masks: the teacher's masks, by what methods need of them (`MASKLETS`, `TRACKS`).
+        seconds: that stage A took.
     """
 
     name: str
@@ -51,6 +52,7 @@ class WarmUp(NamedTuple):
     last: PyTree
     scored: bool = False
     masks: Mapping[str, MaskSource] | None = None
+    seconds: float = 0.0
 
     @property
     def size(self) -> tuple[int, int]:

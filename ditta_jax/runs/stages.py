@@ -79,11 +79,11 @@ def label_warm_up(
     Raises:
         UserError: the student's output is not finite.
     """
-    size = frames[0].shape[:2]
-    inner = input_size(size, settings.scale, settings.divisor)
     features, kept, labels, reliability = [], [], [], []
     last = None
-    for index, _, image in inputs(frames, settings.scale, settings.divisor, stop=stop):
+    for index, raw, image in inputs(frames, settings.scale, settings.divisor, stop=stop):
+        size = raw.shape[:2]
+        inner = input_size(size, settings.scale, settings.divisor)
         frame = jnp.asarray(image[None], model.compute)
         levels = inference.encode(model.graph, model.encoder, model.network, frame)
         plain = inference.label_plain(

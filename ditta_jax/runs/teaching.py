@@ -1,5 +1,6 @@
 """Stage A's requests to the teacher, its one process for all videos, and its answers."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,9 @@ def label_once(work: Work, video: Video, warm_ups: WarmUps, progress: RunProgres
 def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
     steps = work.warm_up_length(video)
     title = "A: student on the warm-up frames"
+    start = time.perf_counter()
     with progress.stage(title, steps, video.name) as advance:
-        return stages.label_warm_up(
+        warm_up = stages.label_warm_up(
             work.model,
             video.frames,
             work.settings,
@@ -74,6 +76,7 @@ def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
             images=any(IMAGES in method.needs for method in work.methods.values()),
             advance=advance,
         )
+    return warm_up._replace(seconds=time.perf_counter() - start)
 
 
 def request_of(work: Work, video: Video, warm_up: WarmUp) -> Request:

@@ -56,6 +56,7 @@ class VideoWork:
         """Take stage A's result, and the teacher's masks from its entry in the cache."""
         masks = teaching.masks_of(self._work, self._video, warm_up, entry)
         self.warm_up = warm_up._replace(masks=masks)
+        self._seconds["A"] = warm_up.seconds
         self._details |= teaching.details_of(masks)
         self._film = film_of(self._work, self._video, self.warm_up)
 
