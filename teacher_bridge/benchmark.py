@@ -55,6 +55,7 @@ def main() -> None:
     from teacher_bridge.sam2.predictor import Sam2Tracker, build_predictor, mixed_precision
 
     predictor = build_predictor(options.config, options.checkpoint, options.device)
+    predictor.hole_area = 0  # the plain package fills none without its CUDA extension
     if options.objects_at_once:
         predictor.objects_at_once = options.objects_at_once
     encoded = EncodedFrames(predictor)

@@ -161,7 +161,7 @@ def test_a_run_leaves_results_losses_predictions_and_overlays(whole_run):
         assert (folder / "film" / f"{name}.json").is_file()
     assert (folder / "report.html").is_file()
     schemas.check_run(folder)
-    assert not list(output.rglob("*writing*")) and not list(output.rglob("*.tmp"))
+    assert not list(output.rglob("*writing*")) and not list(output.rglob("*.partial*"))
 
 
 def test_scores_are_those_of_the_predictions_on_disk(whole_run, base):

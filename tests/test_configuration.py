@@ -341,7 +341,7 @@ OUT_OF_RANGE = {
     "tta.momentum": SHARE,
     "tta.dropout": BELOW_ONE,
     "tta.train": ("", "everything"),
-    "tta.max_frame_bucket": (-1, 10**9),
+    "tta.least_frames": (-1, 10**9),
     "encoder.stochastic_depth": BELOW_ONE,
     "loss.on": ("", "softmax"),
     "loss.temperature": (0.0, -1.0, NAN, INF),

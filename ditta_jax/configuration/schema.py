@@ -261,7 +261,7 @@ SCHEMA: Schema = {
             "decoder",
         ),
         "save": Setting(False, _FLAG, "keep the adapted students: <run>/students/<video>/<method>"),
-        "max_frame_bucket": Setting(
+        "least_frames": Setting(
             0,
             between(0, 100000),
             "frames that every warm-up is padded to at least; 0: sizes 1 2 3 4 6 8 12 16 …",

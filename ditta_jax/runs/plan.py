@@ -78,7 +78,7 @@ def programs_of(previews: Sequence[Preview], config: Any) -> dict[Program, int]:
         if own.faults:
             continue
         inner = input_size(own.size, tuple(config.input.scale), config.input.divisor)
-        length = max(bucket(own.warm_up, FRAME_BUCKETS), config.tta.max_frame_bucket)
+        length = max(bucket(own.warm_up, FRAME_BUCKETS), config.tta.least_frames)
         program = Program(own.size, inner, length)
         counts[program] = counts.get(program, 0) + 1
     return counts

@@ -14,7 +14,7 @@ from ditta_jax.names import fault_of
 KEYS = {
     **{name: f"tta.{name}" for name in ("iters", "lr", "beta1", "beta2", "eps", "weight_decay")},
     **{name: f"tta.{name}" for name in ("momentum", "dropout", "train")},
-    "least_frames": "tta.max_frame_bucket",
+    "least_frames": "tta.least_frames",
     "area_power": "vote.area_power",
     "frequency_power": "vote.frequency_power",
     "loss_on": "loss.on",

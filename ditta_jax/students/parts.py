@@ -23,9 +23,6 @@ class Adaptable(NamedTuple):
     statistics: PyTree
 
 
-Network = Adaptable
-
-
 def split_student(
     student: Student, group: str = "decoder"
 ) -> tuple[Adaptable, nnx.GraphDef, nnx.State]:

@@ -90,9 +90,7 @@ def teacher_key(identity: Mapping[str, Any]) -> str:
     return digest_of(identity)
 
 
-def write_request(
-    cache_dir: Path | str, request: Request, frames: Frames, *, copy_frames: bool = False
-) -> Path:
+def write_request(cache_dir: Path | str, request: Request, frames: Frames) -> Path:
     """Writes an entry, or completes the one that is there; returns its folder.
 
     Frames that are JPEG or PNG files become hard links, which still hold when the cache is copied
@@ -115,7 +113,7 @@ def write_request(
     folder = Path(cache_dir) / f"{_file_name(request.video)}-{key[:_KEY_IN_NAME]}"
     _refuse_links(folder)
     try:
-        place_frames(folder / "frames", frames, described, copy=copy_frames)
+        place_frames(folder / "frames", frames, described)
         path, data = folder / "request.json", seal(request_content(request, described))
         if not has_digest(path, hashlib.sha256(data).hexdigest()):
             write_atomically(path, data)

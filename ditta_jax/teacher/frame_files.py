@@ -44,20 +44,18 @@ def describe_frames(frames: Frames, count: int) -> tuple[FrameFile, ...]:
     return tuple(described)
 
 
-def place_frames(
-    folder: Path, frames: Frames, described: Sequence[FrameFile], *, copy: bool = False
-) -> None:
+def place_frames(folder: Path, frames: Frames, described: Sequence[FrameFile]) -> None:
     """Puts the frames into `folder`, leaving files that are already there and right.
 
     A symbolic link would not survive a copy of the cache, so links are hard ones; across file
-    systems, where the system forbids them, and with `copy`, the bytes are copied.
+    systems, and where the system forbids them, the bytes are copied.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for t, (name, digest) in enumerate(described):
         path = folder / name
         if has_digest(path, digest):
             continue
-        original = None if copy else frames.file(t)
+        original = frames.file(t)
         if original is None or not _linked(original, path, digest):
             write_atomically(path, frames.encoded(t))
 

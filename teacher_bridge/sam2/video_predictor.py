@@ -6,6 +6,7 @@ Changed against `sam2` 1.1.0, with equal results (rounding apart where objects a
 - A prompt returns no masks: `sam2` scales those of all objects to video resolution each time.
 - Outputs that no later frame attends to are dropped, so memory does not grow with the clip.
 - Holes are filled with OpenCV where the CUDA extension of `sam2` is missing; `sam2` then skips it.
+- Frames come from memory, not from a folder.
 """
 
 from __future__ import annotations
@@ -13,20 +14,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import cv2
 import numpy as np
-import sam2.sam2_video_predictor as package
-import sam2.utils.misc as package_misc
 import torch
 from jaxtyping import Bool, Float, Int
 from sam2.sam2_video_predictor import SAM2VideoPredictor
+from sam2.utils.misc import get_connected_components
 
 from teacher_bridge.sam2.frames import EntryFrames
 
 _FEATURE_BYTES = 4 << 30  # of the features kept per video; the oldest are dropped beyond
 _OBJECTS_AT_ONCE = 16  # bounds the memory of a batch
+_FILLED = 0.1  # logit of a filled hole, as in `sam2`
 
 State = dict[str, Any]  # the `inference_state` of sam2
 Outputs = dict[str, dict[int, dict[str, Any]]]  # its `output_dict`: kind, frame, values
@@ -38,19 +38,43 @@ class VideoPredictor(SAM2VideoPredictor):
     objects_at_once = _OBJECTS_AT_ONCE
     feature_bytes = _FEATURE_BYTES
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, *, fill_hole_area: int = 0, **arguments: Any) -> None:
         """Takes the arguments of `SAM2VideoPredictor`."""
         super().__init__(**arguments)
-        package_misc.get_connected_components = connected_components
+        self.hole_area = fill_hole_area  # the package's own filling is off
 
+    @torch.inference_mode()
     def start(self, frames: EntryFrames) -> State:
-        """Returns the inference state of a video of in-memory frames."""
+        """Returns the inference state of a video of in-memory frames.
 
-        def frames_as_loaded(**unused: Any) -> tuple[EntryFrames, int, int]:
-            return frames, *frames.size
-
-        with mock.patch.object(package, "load_video_frames", frames_as_loaded):
-            return dict(self.init_state(video_path="", offload_video_to_cpu=True))
+        The package's `init_state` reads a folder; the keys are its own.
+        """
+        height, width = frames.size
+        by_object = (
+            "point_inputs_per_obj",
+            "mask_inputs_per_obj",
+            "output_dict_per_obj",
+            "temp_output_dict_per_obj",
+            "frames_tracked_per_obj",
+        )
+        state: State = {
+            "images": frames,
+            "num_frames": len(frames),
+            "video_height": height,
+            "video_width": width,
+            "device": self.device,
+            "storage_device": self.device,
+            "offload_video_to_cpu": True,
+            "offload_state_to_cpu": False,
+            "cached_features": {},
+            "constants": {},
+            "obj_ids": [],
+            "obj_id_to_idx": OrderedDict(),
+            "obj_idx_to_id": OrderedDict(),
+            **{name: {} for name in by_object},
+        }
+        self._get_image_feature(state, frame_idx=0, batch_size=1)
+        return state
 
     @torch.inference_mode()
     def walk(
@@ -101,6 +125,16 @@ class VideoPredictor(SAM2VideoPredictor):
         _, at_video_resolution = self._get_orig_video_res_output(state, torch.cat(masks))
         return at_video_resolution
 
+    def _run_single_frame_inference(
+        self, *unnamed: Any, **named: Any
+    ) -> tuple[dict[str, Any], torch.Tensor]:
+        """Fills the holes of what the package finds on a frame."""
+        output, logits = super()._run_single_frame_inference(*unnamed, **named)
+        if self.hole_area > 0:
+            logits = fill_holes(logits, self.hole_area)
+            output["pred_masks"] = logits.to(output["pred_masks"].device)
+        return output, logits
+
     def _consolidate_temp_output_across_obj(
         self, inference_state: State, *unused: Any, **also_unused: Any
     ) -> dict[str, torch.Tensor]:
@@ -147,7 +181,10 @@ def join(per_object: list[Outputs], frame: int) -> Outputs:
     return {"cond_frame_outputs": {frame: batch}, "non_cond_frame_outputs": {}}
 
 
-_package_components = package_misc.get_connected_components
+def fill_holes(logits: Float[torch.Tensor, "n 1 h w"], most: int) -> Float[torch.Tensor, "n 1 h w"]:
+    """Returns logits without holes: components outside a mask of at most `most` pixels."""
+    labels, areas = connected_components(logits <= 0)
+    return logits.masked_fill((labels > 0) & (areas <= most), _FILLED)
 
 
 def connected_components(
@@ -159,7 +196,7 @@ def connected_components(
     """
     if mask.is_cuda:
         try:
-            return _package_components(mask)
+            return get_connected_components(mask)
         except ImportError:
             pass
     labels = np.zeros(mask.shape, np.int32)

@@ -18,7 +18,7 @@ def test_programs_are_shared_by_videos_of_one_size():
         ((480, 853), (96, 160), 2),
     ]
     assert list(programs.values()) == [2, 1]
-    config.tta.max_frame_bucket = 12
+    config.tta.least_frames = 12
     assert {p.length for p in programs_of([SMALL, OTHER], config)} == {12}
 
 

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import logging
 import os
@@ -95,15 +96,19 @@ def test_request_comes_back(entry):
     assert [file.name for file in found.frame_files] == ["00000.png", "00001.png", "00002.png"]
 
 
-def test_files_become_hard_links_or_copies(tmp_path):
+def another_file_system(source, target):
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+
+def test_files_become_hard_links_or_copies(tmp_path, monkeypatch):
     originals = []
     for t in range(3):
         originals.append(tmp_path / f"original_{t}.png")
         originals[t].write_bytes(ListedFrames(IMAGES).encoded(t))
     linked = read_entry(write_request(tmp_path / "a", REQUEST, ListedFrames(files=originals)))
-    copied = read_entry(
-        write_request(tmp_path / "b", REQUEST, ListedFrames(files=originals), copy_frames=True)
-    )
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", another_file_system)
+        copied = read_entry(write_request(tmp_path / "b", REQUEST, ListedFrames(files=originals)))
     assert linked.key == copied.key
     for original, link, copy in zip(originals, linked.frame_files, copied.frame_files, strict=True):
         assert link.samefile(original) and not copy.samefile(original)

@@ -6,6 +6,7 @@ from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.layouts.weight_layout import (
     BATCH_NORM,
     CONV,
+    COUNTERS,
     LINEAR,
     NORM,
     POINTWISE,
@@ -64,9 +65,7 @@ def _layout(name: str, words: Mapping[str, str]) -> Layout:
             # SegFormer has neither of DiTTA's additions; names as if it had, for the way out.
             *(layer for layer in RELEASED.head if layer.group),
         ),
-        unused=(
-            (r".*\.num_batches_tracked", "a counter that torch's BatchNorm does not compute with"),
-        ),
+        unused=(COUNTERS,),
         fixed={f"{place}_norm_eps": LAYER_NORM_EPS for place in ("patch", "block", "reduction")},
     )
 

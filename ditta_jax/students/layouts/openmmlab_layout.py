@@ -6,6 +6,7 @@ from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.layouts.weight_layout import (
     BATCH_NORM,
     CONV,
+    COUNTERS,
     LINEAR,
     NORM,
     POINTWISE,
@@ -68,7 +69,7 @@ OPENMMLAB = Layout(
         *(layer for layer in RELEASED.head if layer.group),
     ),
     unused=(
-        (r".*\.num_batches_tracked", "a counter that torch's BatchNorm does not compute with"),
+        COUNTERS,
         (r"decode_head\.(loss|criterion).*", "of the training's loss"),
     ),
     config=OpenMMLabConfig,

@@ -3,6 +3,7 @@
 from ditta_jax.students.layouts.weight_layout import (
     BATCH_NORM,
     CONV,
+    COUNTERS,
     LINEAR,
     NORM,
     POINTWISE,
@@ -51,7 +52,7 @@ RELEASED = Layout(
         Layer("decode_head.proj_feat.4", "decoder.projection.layers.2", POINTWISE, "projection"),
     ),
     unused=(
-        (r".*\.num_batches_tracked", "a counter that torch's BatchNorm does not compute with"),
+        COUNTERS,
         (
             r"decode_head\.conv_seg\.(weight|bias)",
             "mmsegmentation's classifier; SegFormer has its own",

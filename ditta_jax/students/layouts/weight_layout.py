@@ -27,6 +27,9 @@ POINTWISE = (("weight", "kernel", "pointwise"), ("bias", "bias", "vector"))
 POINTWISE_NO_BIAS = POINTWISE[:1]
 CONV = (("weight", "kernel", "conv"), ("bias", "bias", "vector"))
 
+# Keys without use, as a row of `Layout.unused`: BatchNorm's, in every torch state dict.
+COUNTERS = (r".*\.num_batches_tracked", "a counter that torch's BatchNorm does not compute with")
+
 Path = tuple[str | int, ...]
 
 _AXES = {"vector": (0,), "linear": (1, 0), "conv": (2, 3, 1, 0)}

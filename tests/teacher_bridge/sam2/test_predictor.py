@@ -79,6 +79,7 @@ def test_an_own_yaml_file_is_found(tmp_path, nano_weights):
     assert isinstance(predictor, VideoPredictor) and not predictor.training
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*Skipping the post-processing step")  # see below
 def test_a_predictor_of_another_class_is_driven_by_its_public_interface(
     nano_weights, squares_entry
 ):

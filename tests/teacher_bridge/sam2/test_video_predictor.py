@@ -9,11 +9,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("sam2")
 
 from sam2.sam2_video_predictor import SAM2VideoPredictor  # noqa: E402
+from sam2.utils.misc import fill_holes_in_mask_scores  # noqa: E402
 
 from teacher_bridge.benchmark import EncodedFrames  # noqa: E402
-from teacher_bridge.sam2.package_tracker import PackageTracker  # noqa: E402
+from teacher_bridge.sam2.package_tracker import PackageTracker, lay_out_frames  # noqa: E402
 from teacher_bridge.sam2.predictor import Sam2Tracker  # noqa: E402
-from teacher_bridge.sam2.video_predictor import connected_components  # noqa: E402
+from teacher_bridge.sam2.video_predictor import connected_components, fill_holes  # noqa: E402
 from teacher_bridge.search.tracks import find_masklets  # noqa: E402
 from tests.teacher_bridge.scenes import moving_squares  # noqa: E402
 
@@ -31,6 +32,9 @@ def package_masklets(short_memory, squares_entry, tmp_path, monkeypatch):
     for t, image in enumerate(moving_squares(6)[0]):
         Image.fromarray(image).save(tmp_path / f"{t}.jpg", "PNG")
     monkeypatch.setattr(short_memory, "__class__", SAM2VideoPredictor)
+    # It fills holes too, but asks the CUDA extension for them.
+    monkeypatch.setattr(short_memory, "fill_hole_area", short_memory.hole_area)
+    monkeypatch.setattr("sam2.utils.misc.get_connected_components", connected_components)
     masklets = find_masklets(PackageTracker(short_memory, tmp_path), squares_entry.request)
     monkeypatch.undo()
     return masklets
@@ -52,6 +56,28 @@ def test_search_finds_what_the_plain_package_finds(short_memory, squares_entry, 
         (ids, masks), (expected_ids, expected) = batched.decode(t), package_masklets.decode(t)
         assert np.array_equal(ids, expected_ids)
         assert (masks != expected).mean() < 1e-4
+
+
+def test_a_video_begins_as_the_package_begins_it(predictor, squares_entry, tmp_path, monkeypatch):
+    lay_out_frames(squares_entry, tmp_path)
+    monkeypatch.setattr(predictor, "__class__", SAM2VideoPredictor)
+    package = predictor.init_state(str(tmp_path), offload_video_to_cpu=True)
+    monkeypatch.undo()
+    ours = Sam2Tracker(predictor, squares_entry)._state
+    ours.pop("features")  # ours alone keeps those of all frames
+    assert ours.keys() == package.keys()
+    for key in ours.keys() - {"images", "cached_features"}:
+        assert ours[key] == package[key] and type(ours[key]) is type(package[key]), key
+    assert ours["cached_features"].keys() == package["cached_features"].keys() == {0}
+
+
+def test_holes_are_filled_as_the_package_fills_them(monkeypatch):
+    monkeypatch.setattr("sam2.utils.misc.get_connected_components", connected_components)
+    random = np.random.default_rng(1)
+    logits = torch.from_numpy(random.standard_normal((3, 1, 16, 20)).astype(np.float32))
+    filled = fill_holes(logits, 3)
+    assert torch.equal(filled, fill_holes_in_mask_scores(logits, 3))
+    assert not torch.equal(filled, logits)
 
 
 def test_each_frame_is_encoded_once(predictor, squares_entry):
