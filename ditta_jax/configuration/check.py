@@ -8,7 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ditta_jax.configuration.schema import SCHEMA, Schema, Setting, flat
+from ditta_jax.configuration.schema import SCHEMA, flat
+from ditta_jax.configuration.setting import Schema, Setting
 from ditta_jax.errors import UserError
 from ditta_jax.ranges import fitted, shown
 

@@ -6,15 +6,20 @@ From this table come `default_config()`, the checks, `--help` and the page of se
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from ditta_jax.configuration.method_sections import METHODS
+from ditta_jax.configuration.setting import FLAG as _FLAG
+from ditta_jax.configuration.setting import FOLDER as _FOLDER
+from ditta_jax.configuration.setting import LEARNING_RATE as _LEARNING_RATE
+from ditta_jax.configuration.setting import RATE_BELOW_ONE as _RATE_BELOW_ONE
+from ditta_jax.configuration.setting import SHARE as _SHARE
+from ditta_jax.configuration.setting import Schema, Setting
 from ditta_jax.ranges import (
     COLOUR,
     MOST_CLASSES,
     Range,
-    anything,
     between,
     fault_of_classes,
     name,
@@ -23,30 +28,6 @@ from ditta_jax.ranges import (
     text,
 )
 
-
-class Setting(NamedTuple):
-    """One setting.
-
-    Attributes:
-        default: the paper's value wherever the paper has one; its type is the setting's.
-        range: the values that are allowed.
-        meaning: one line, with the unit.
-        paper: the paper's (or the released program's) value, where it is another or notable.
-    """
-
-    default: Any
-    range: Range
-    meaning: str
-    paper: str = ""
-
-
-Schema = dict[str, "Setting | Schema"]
-
-_FLAG = anything("True or False")
-_FOLDER = text("a path, or empty")
-_SHARE = between(0.0, 1.0)
-_RATE_BELOW_ONE = between(0.0, 1.0, below=True)
-_LEARNING_RATE = between(0.0, 1.0)
 _LEVELS = 4  # of the encoder
 
 
@@ -267,10 +248,7 @@ SCHEMA: Schema = {
             "frames that every warm-up is padded to at least; 0: sizes 1 2 3 4 6 8 12 16 …",
         ),
     },
-    "tent": {
-        "lr": Setting(1e-3, _LEARNING_RATE, "learning rate of TENT", "1e-3, of TENT's authors"),
-        "optimiser": Setting("adam", one_of("adam", "sgd"), "of TENT: adam or sgd (momentum 0.9)"),
-    },
+    **METHODS,
     "encoder": {
         "stochastic_depth": Setting(
             0.0,

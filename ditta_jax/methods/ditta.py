@@ -6,14 +6,12 @@ inference Eq. 3. It is warm-up-then-freeze by definition: its teacher sees the w
 """
 
 import dataclasses
-import zlib
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from ditta_jax.algorithm import adaptation, inference
 from ditta_jax.algorithm.inference import PreviousFrame
@@ -29,6 +27,7 @@ from ditta_jax.algorithm.video_mesh import (
     unused,
     video_mesh,
 )
+from ditta_jax.methods.one_step import random_key
 from ditta_jax.methods.protocol import MASKLETS, Frame, Method, Prepared, Scene, WarmUp
 from ditta_jax.students.parts import Adaptable, join_student
 
@@ -292,11 +291,6 @@ def adapt_under_settings(
 def _new_state(model: Model, objects: int, settings: Settings, name: str):
     key = random_key(settings, name)
     return adaptation.new_state(model.network, objects, key, settings.train)
-
-
-def random_key(settings: Settings, name: str) -> PRNGKeyArray:
-    """The random key of a video: the same wherever and in whichever order it is adapted to."""
-    return jax.random.fold_in(jax.random.key(settings.seed), zlib.crc32(name.encode()))
 
 
 def _loss_rows(losses, taken: Sequence[int], length: int, iters: int) -> Rows:

@@ -22,13 +22,12 @@ from jaxtyping import Array, Float, PyTree
 from ditta_jax.algorithm import inference
 from ditta_jax.algorithm.model import Model, is_finite
 from ditta_jax.algorithm.settings import Settings
-from ditta_jax.errors import UserError
+from ditta_jax.methods import one_step
 from ditta_jax.methods.protocol import Frame, Method, Prepared, Scene, WarmUp
 from ditta_jax.students.groups import path_of
 from ditta_jax.students.parts import Adaptable, join_student
 from ditta_jax.students.wide import wide_dtype
 
-OPTIMISERS = ("adam", "sgd")
 Names = tuple[tuple[str | int, ...], ...]
 
 
@@ -61,10 +60,7 @@ class Tent(Method):
         Raises:
             UserError: names the setting, the value and what is allowed.
         """
-        if self.optimiser not in OPTIMISERS:
-            raise UserError(f"tent.optimiser must be one of {', '.join(OPTIMISERS)}")
-        if not 0 <= self.lr < float("inf"):
-            raise UserError(f"tent.lr must be a number 0 or more, not {self.lr}")
+        one_step.check("tent", self.optimiser, self.lr)
 
     def prepare(self, model: Model, warm_up: WarmUp, settings: Settings) -> Prepared:
         """One step on each warm-up frame; none where these frames are to come again, online."""
@@ -73,13 +69,12 @@ class Tent(Method):
             return Prepared((), kept_frozen="nothing was learnt: no BatchNorm in the decoder")
         network = jax.tree.map(jnp.copy, model.network)
         state = State(network, self._moves(names).init(network.params))
-        rows = []
-        again = warm_up.scored and settings.protocol == "online"
-        for t, features in enumerate([] if again else warm_up.features):
-            if settings.stochastic_depth > 0 or "encoder" in network.params:
-                features = _encode(model, features)
-            state, entropy = _learn(self, model.graph, model.encoder, state, features, names)
-            rows.append({"pass": 0, "frame": t, "total": float(entropy)})
+
+        def learn(state, features):
+            return _learn(self, model.graph, model.encoder, state, features, names)
+
+        seen = one_step.features_to_learn_from(model, warm_up, settings)
+        state, rows = one_step.walk(state, learn, seen)
         kept = None if is_finite(state.network) else "adapted weights are not finite"
         return Prepared(state, rows, state.network, kept)
 
@@ -104,14 +99,13 @@ class Tent(Method):
             return mean_entropy(OwnStatistics(student), features)
 
         value, gradient = jax.value_and_grad(entropy)(state.network.params)
-        with jax.numpy_dtype_promotion("standard"):  # optax raises numbers to its count of steps
-            updates, moments = self._moves(names).update(gradient, state.moments)
-        params = optax.apply_updates(state.network.params, updates)
+        moves = self._moves(names)
+        params, moments = one_step.stepped(moves, state.network.params, gradient, state.moments)
         return State(state.network._replace(params=params), moments), value
 
     def _moves(self, names: Names) -> optax.GradientTransformation:
         """The optimiser of the affine parameters; all others stay."""
-        moves = optax.adam(self.lr) if self.optimiser == "adam" else optax.sgd(self.lr, 0.9)
+        moves = one_step.optimiser_of(self.optimiser, self.lr)
 
         def label(keys, _):
             path = path_of(keys)
@@ -157,12 +151,6 @@ def _batch_norms(network: Adaptable) -> Names:
     leaves = jax.tree_util.tree_leaves_with_path(network.statistics)
     paths = {path_of(keys)[:-1] for keys, _ in leaves}
     return tuple(sorted(path for path in paths if path[0] != "encoder"))
-
-
-def _encode(model: Model, frame) -> PyTree:
-    images = jnp.asarray(frame)[None]
-    features = inference.encode(model.graph, model.encoder, model.network, images)
-    return jax.tree.map(lambda x: x[0], features)
 
 
 _learn = jax.jit(Tent.learn, static_argnums=(0, 1, 5))

@@ -1,0 +1,19 @@
+"""Settings of methods: the section of each is called as its file, and its keys as its fields."""
+
+from __future__ import annotations
+
+from ditta_jax.configuration.setting import LEARNING_RATE, Schema, Setting
+from ditta_jax.ranges import one_of
+
+METHODS: Schema = {
+    "tent": {
+        "lr": Setting(1e-3, LEARNING_RATE, "learning rate of TENT", "1e-3, of TENT's authors"),
+        "optimiser": Setting("adam", one_of("adam", "sgd"), "of TENT: adam or sgd (momentum 0.9)"),
+    },
+    "auxadapt": {
+        "lr": Setting(1e-3, LEARNING_RATE, "learning rate of AuxAdapt"),
+        "optimiser": Setting(
+            "sgd", one_of("adam", "sgd"), "of AuxAdapt: adam or sgd (momentum 0.9)"
+        ),
+    },
+}

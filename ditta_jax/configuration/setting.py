@@ -1,0 +1,32 @@
+"""One setting, and the ranges that many of them share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ditta_jax.ranges import Range, anything, between, text
+
+
+class Setting(NamedTuple):
+    """One setting.
+
+    Attributes:
+        default: the paper's value wherever the paper has one; its type is the setting's.
+        range: the values that are allowed.
+        meaning: one line, with the unit.
+        paper: the paper's (or the released program's) value, where it is another or notable.
+    """
+
+    default: Any
+    range: Range
+    meaning: str
+    paper: str = ""
+
+
+Schema = dict[str, "Setting | Schema"]
+
+FLAG = anything("True or False")
+FOLDER = text("a path, or empty")
+SHARE = between(0.0, 1.0)
+RATE_BELOW_ONE = between(0.0, 1.0, below=True)
+LEARNING_RATE = between(0.0, 1.0)
