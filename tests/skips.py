@@ -8,7 +8,7 @@ import pytest
 EXPECTED = {
     "a part of the tests was asked for": "the page of cases is compared where all were collected",
     "no shared data": "a clone without the reference numbers and real videos beside it",
-    "no compiler for": "1.3 GB, which COMPILERS of the Makefile names",
+    "no compiler for": "436 MB, which COMPILERS of the Makefile names",
     "root may write everywhere": "containers, whose user no permission stops",
 }
 _unexpected = pytest.StashKey[list[str]]()

@@ -133,7 +133,8 @@ def environment(chip: Chip) -> dict[str, str]:
     if chip.platform == "tpu":
         # no question to a cloud's server which machine this is: it is none
         variables |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
-        variables |= {"TPU_ACCELERATOR_TYPE": chip.host}
+        # nor a lock, as on the one process that opens a machine's chips: none is opened
+        variables |= {"TPU_ACCELERATOR_TYPE": chip.host, "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
     return variables
 
 

@@ -3,6 +3,7 @@
     python -m ditta_jax.benchmark --compile-for v5e,v6e,a100,h100
     python -m ditta_jax.benchmark --compile-for v5e --students B0 --dtypes bfloat16
     python -m ditta_jax.benchmark --compile-for h100 --size 96x160 --classes 11    # small
+    python -m ditta_jax.benchmark --compile-for v5e,h100 --resume    # what compiled.json lacks
 
 For adaptation, stage A and stage D, from shapes alone: does it compile, how long does that take,
 how much of the device's memory does it need, and, for TPUs, how many cycles the compiler expects.
@@ -35,7 +36,7 @@ HEADER = (
     "|---|---|---|---|---|---|---|---|---|---|"
 )
 
-Row = tuple[Cell, Compiled]
+Rows = dict[Cell, Compiled]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,17 +46,21 @@ def main(arguments: Sequence[str]) -> int:
         0 if everything compiles, else 1.
     """
     options = parse(arguments)
-    rows: list[Row] = []
-    for cell in cells(options):
-        title = f"{cell.chip} {cell.size.student} {cell.compute}"
-        print(f"{title} ...", file=sys.stderr, flush=True)
-        rows += [(cell, result) for result in compile_apart(cell)]
-        write_atomically(options.out / "compiled.json", (_json(rows) + "\n").encode())
-    print(table(rows))
-    if any(result.cycles for _, result in rows):
-        print("\n" + parts_table(rows))
-    print(f"\nresults in {options.out}/compiled.json")
-    return int(any(result.error for _, result in rows))
+    file = options.out / "compiled.json"
+    rows = read_rows(file) if options.resume else {}
+    asked = cells(options)
+    for cell in asked:
+        if cell in rows:
+            continue
+        print(f"{cell.chip} {cell.size.student} {cell.compute} {cell.program} ...", file=sys.stderr)
+        rows[cell] = compile_apart(cell)
+        write_atomically(file, (_json(rows) + "\n").encode())
+    shown = {cell: rows[cell] for cell in asked}
+    print(table(shown))
+    if any(result.cycles for result in shown.values()):
+        print("\n" + parts_table(shown))
+    print(f"\nresults in {file}")
+    return int(any(result.error for result in shown.values()))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -76,6 +81,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--objects", type=int, default=32, help="tracked objects, padded")
     parser.add_argument("--warm-up-frames", type=int, default=8)
     parser.add_argument("--attention", choices=("tiles", "pallas"), default="tiles")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what OUT/compiled.json has, of whatever version"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))
     options = parser.parse_args(arguments)
     known = {"students": STUDENTS, "dtypes": DTYPES, "programs": PROGRAMS}
@@ -104,17 +112,18 @@ def cells(options: argparse.Namespace) -> list[Cell]:
             chip,
             compute,
             Size(student, height, width, options.classes, options.objects, options.warm_up_frames),
+            program,
             options.attention,
-            options.programs,
         )
         for chip in options.chips
         for student in options.students
         for compute in options.dtypes
+        for program in options.programs
     ]
 
 
-def compile_apart(cell: Cell) -> list[Compiled]:
-    """Compile one cell in a process of its own; one that dies is a result as well."""
+def compile_apart(cell: Cell) -> Compiled:
+    """Compile a cell in a process of its own; one that dies is a result as well."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         text = json.dumps(dataclasses.asdict(cell))
@@ -127,19 +136,18 @@ def compile_apart(cell: Cell) -> list[Compiled]:
             check=False,
         )
         if result.is_file():
-            return [Compiled(**row) for row in json.loads(result.read_text())]
+            return Compiled(**json.loads(result.read_text()))
     tail = (done.stderr.strip().splitlines() or ["no output"])[-1]
     died = f"killed by signal {-done.returncode}" if done.returncode < 0 else tail
-    error = f"the compiler's process failed: {died}"
-    return [Compiled(name, error=error) for name in cell.programs]
+    return Compiled(f"the compiler's process failed: {died}")
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Rows) -> str:
     """One line a program, as Markdown."""
     lines = [HEADER]
-    for cell, result in rows:
+    for cell, result in rows.items():
         chip = chips.CHIPS[cell.chip]
-        start = f"| {chip.title} | {cell.size.student} | {cell.compute} | {result.program} "
+        start = f"| {chip.title} | {cell.size.student} | {cell.compute} | {cell.program} "
         if result.error:
             lines.append(start + f"| **no**: {result.error} |" + " |" * 5)
             continue
@@ -150,10 +158,10 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def parts_table(rows: Sequence[Row]) -> str:
+def parts_table(rows: Rows) -> str:
     """Estimated milliseconds of a step or frame by part of the method, as Markdown."""
     lines = ["| chip | student | dtype | program | estimated ms by part |", "|---|---|---|---|---|"]
-    for cell, result in rows:
+    for cell, result in rows.items():
         if not result.cycles:
             continue
         scale = milliseconds(cell, result) / sum(result.cycles.values())
@@ -162,7 +170,7 @@ def parts_table(rows: Sequence[Row]) -> str:
         if result.unknown_loops:
             listed += f"; {result.unknown_loops} loops of unknown length count as one turn"
         title = f"{chips.CHIPS[cell.chip].title} | {cell.size.student} | {cell.compute}"
-        lines.append(f"| {title} | {result.program} | {listed} |")
+        lines.append(f"| {title} | {cell.program} | {listed} |")
     return "\n".join(lines)
 
 
@@ -172,12 +180,31 @@ def milliseconds(cell: Cell, result: Compiled) -> float:
     return 1e3 * cycles / chips.CHIPS[cell.chip].hertz
 
 
-def _json(rows: Sequence[Row]) -> str:
+def read_rows(file: Path) -> Rows:
+    """What a file of results has; nothing where there is none.
+
+    Raises:
+        UserError: it is not such a file.
+    """
+    if not file.exists():
+        return {}
+    try:
+        return {
+            Cell(**row["cell"] | {"size": Size(**row["cell"]["size"])}): Compiled(**row["result"])
+            for row in json.loads(file.read_text())["programs"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: not results of --compile-for ({error}); remove it") from error
+
+
+def _json(rows: Rows) -> str:
     content = [
-        dataclasses.asdict(cell)
-        | dataclasses.asdict(result)
-        | {"estimated_ms": milliseconds(cell, result) if result.cycles else None}
-        for cell, result in rows
+        {
+            "cell": dataclasses.asdict(cell),
+            "result": dataclasses.asdict(result),
+            "estimated_ms": milliseconds(cell, result) if result.cycles else None,
+        }
+        for cell, result in rows.items()
     ]
     kind = "said by the chips' compilers from shapes alone; nothing was run on a device"
     return json.dumps({"kind": kind, "jax": _jax_version(), "programs": content}, indent=1)

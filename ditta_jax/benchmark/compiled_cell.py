@@ -1,4 +1,4 @@
-"""One process of `--compile-for`: compiles the programs of one student for one chip.
+"""One process of `--compile-for`: compiles one program of one student for one chip.
 
     python -m ditta_jax.benchmark.compiled_cell RESULT '{"chip": "v5e", ...}'
 
@@ -31,23 +31,22 @@ class Cell:
         chip: one of `chips.CHIPS`.
         compute: dtype of activations; float32 multiplies in full, bfloat16 as the chip does best.
         size: frames, classes, objects, student.
+        program: which of `programs.PROGRAMS`.
         attention: program of the fusion's attention.
-        programs: which of `programs.PROGRAMS`.
     """
 
     chip: str
     compute: str
     size: Size
+    program: str
     attention: str = "tiles"
-    programs: tuple[str, ...] = ("adaptation", "stage A", "stage D")
 
 
 @dataclasses.dataclass
 class Compiled:
-    """What the compiler says of one program; bytes of the device's memory.
+    """What the compiler says of a cell; bytes of the device's memory.
 
     Attributes:
-        program: its name.
         error: why it does not compile, in one line; empty if it does.
         seconds: to compile.
         arguments, outputs, temporaries, code: what it needs; donated arguments count once.
@@ -58,7 +57,6 @@ class Compiled:
         runs: steps or frames of one run.
     """
 
-    program: str
     error: str = ""
     seconds: float = 0.0
     arguments: int = 0
@@ -72,8 +70,8 @@ class Compiled:
     runs: int = 1
 
 
-def compile_cell(cell: Cell) -> list[Compiled]:
-    """Compile the cell's programs one after another; a failing one is a result too."""
+def compile_cell(cell: Cell) -> Compiled:
+    """Compile the cell's program; one that does not compile is a result too."""
     import jax
 
     from ditta_jax.benchmark import programs
@@ -83,19 +81,17 @@ def compile_cell(cell: Cell) -> list[Compiled]:
     trust_products()  # as every run does
     chip = chips.CHIPS[cell.chip]
     matmul = "default" if cell.compute == "bfloat16" else "highest"
-    results = []
     jax.config.update("jax_enable_compilation_cache", False)  # the seconds are to be compiled ones
     with compiling_for(chip.platform), jax.default_matmul_precision(matmul):
         device = chips.device(chip)
         arguments = programs.shapes(cell.size, cell.compute)
-        for name in cell.programs:
-            lowered = programs.lowered(name, arguments, device, cell.attention)
-            runs = {"adaptation": programs.PASSES * cell.size.frames, "stage A": cell.size.frames}
-            result = Compiled(name, runs=runs.get(name, programs.CHUNK))
-            result.feature_bytes = arguments.feature_bytes if name == "adaptation" else 0
-            _compile(lowered, result)
-            results.append(result)
-    return results
+        lowered = programs.lowered(cell.program, arguments, device, cell.attention)
+        runs = {"adaptation": programs.PASSES * cell.size.frames, "stage A": cell.size.frames}
+        result = Compiled(runs=runs.get(cell.program, programs.CHUNK))
+        if cell.program == "adaptation":
+            result.feature_bytes = arguments.feature_bytes
+        _compile(lowered, result)
+        return result
 
 
 def _compile(lowered, result: Compiled) -> None:
@@ -119,11 +115,10 @@ def _compile(lowered, result: Compiled) -> None:
 
 
 def main() -> None:
-    """Compile what the command line says and write the results."""
+    """Compile what the command line says and write the result."""
     given = json.loads(sys.argv[2])
-    cell = Cell(**given | {"size": Size(**given["size"]), "programs": tuple(given["programs"])})
-    results = [dataclasses.asdict(result) for result in compile_cell(cell)]
-    Path(sys.argv[1]).write_text(json.dumps(results))
+    cell = Cell(**given | {"size": Size(**given["size"])})
+    Path(sys.argv[1]).write_text(json.dumps(dataclasses.asdict(compile_cell(cell))))
 
 
 if __name__ == "__main__":

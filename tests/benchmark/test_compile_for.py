@@ -1,6 +1,7 @@
 """Programs are compiled for accelerators that are not here, where their compilers are installed."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -18,11 +19,19 @@ def options(*words):
     return compile_for.parse([f"--compile-for={words[0]}", *words[1:]])
 
 
+@pytest.fixture
+def compilers(monkeypatch):
+    """What the Makefile installed, for this test and the processes that it starts."""
+    if folder := os.environ.get("DITTA_COMPILERS"):
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
+
+
 @pytest.mark.parametrize("name", sorted(chips.CHIPS))
-def test_an_adaptation_compiles_for(name):
+def test_an_adaptation_compiles_for(name, compilers):
     if not chips.has_compiler(name):
-        pytest.skip(f"no compiler for {name} is installed: pip install 'ditta-jax[compile]'")
-    (result,) = compile_for.compile_apart(Cell(name, "bfloat16", SMALL, programs=("adaptation",)))
+        pytest.skip(f"no compiler for {name} is installed: make test COMPILERS=all")
+    result = compile_for.compile_apart(Cell(name, "bfloat16", SMALL, "adaptation"))
     assert not result.error and result.scatters == 0
     assert result.seconds > 0 and result.arguments > result.feature_bytes > 0
     tells_cycles = chips.CHIPS[name].platform == "tpu"
@@ -57,19 +66,19 @@ def test_a_missing_compiler_is_named_before_any_work(monkeypatch):
 def test_every_cell_of_the_table_is_asked_for(monkeypatch):
     monkeypatch.setattr(chips, "has_compiler", lambda name: True)
     cells = compile_for.cells(options("v5e,h100", "--students=B0,B5"))
-    assert [(c.chip, c.size.student, c.compute) for c in cells[:3]] == [
-        ("v5e", "B0", "float32"),
-        ("v5e", "B0", "bfloat16"),
-        ("v5e", "B5", "float32"),
+    assert [(c.chip, c.size.student, c.compute, c.program) for c in cells[2:5]] == [
+        ("v5e", "B0", "float32", "stage D"),
+        ("v5e", "B0", "bfloat16", "adaptation"),
+        ("v5e", "B0", "bfloat16", "stage A"),
     ]
-    assert len(cells) == 8 and cells[0].size.height == 480
+    assert len(cells) == 24 and cells[0].size.height == 480
 
 
 def test_the_table_says_what_does_not_compile_and_what_cycles_mean():
-    cell = Cell("v5e", "bfloat16", SMALL)
-    good = Compiled("adaptation", "", 2.0, 2**20, 0, 3 * 2**20, 0)
+    good = Compiled("", 2.0, 2**20, 0, 3 * 2**20, 0)
     good.cycles, good.runs = {"decoder": 30_000_000, "other": 0}, 10
-    rows = [(cell, good), (cell, Compiled("stage D", "no tile sizes"))]
+    cells = [Cell("v5e", "bfloat16", SMALL, program) for program in ("adaptation", "stage D")]
+    rows = {cells[0]: good, cells[1]: Compiled("no tile sizes")}
     lines = compile_for.table(rows).splitlines()
     assert lines[-2].endswith("| adaptation | yes | 2 | 1 | 3 | 0 | 2.0 |")
     assert "**no**: no tile sizes" in lines[-1]
@@ -79,21 +88,43 @@ def test_the_table_says_what_does_not_compile_and_what_cycles_mean():
 def test_a_compiler_that_dies_is_a_result(monkeypatch):
     dead = subprocess.CompletedProcess([], -6, "", "F0000 check failed\n")
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: dead)
-    results = compile_for.compile_apart(Cell("v5e", "bfloat16", SMALL))
-    assert [r.program for r in results] == ["adaptation", "stage A", "stage D"]
-    assert all("killed by signal 6" in r.error for r in results)
+    result = compile_for.compile_apart(Cell("v5e", "bfloat16", SMALL, "stage A"))
+    assert "killed by signal 6" in result.error
 
 
 def test_the_command_fails_where_a_program_does_not_compile(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(chips, "has_compiler", lambda name: True)
-    monkeypatch.setattr(
-        compile_for, "compile_apart", lambda cell: [Compiled("adaptation", "no tile sizes")]
-    )
+    monkeypatch.setattr(compile_for, "compile_apart", lambda cell: Compiled("no tile sizes"))
     words = ["--compile-for=h100", "--students=B0", "--dtypes=float32", f"--out={tmp_path}"]
     assert compile_for.main(words) == 1
     assert "no tile sizes" in capsys.readouterr().out
-    (row,) = json.loads((tmp_path / "compiled.json").read_text())["programs"]
-    assert row["error"] == "no tile sizes" and row["estimated_ms"] is None
+    first, *_ = json.loads((tmp_path / "compiled.json").read_text())["programs"]
+    assert first["result"]["error"] == "no tile sizes" and first["estimated_ms"] is None
+
+
+def test_what_is_interrupted_goes_on_where_it_was(monkeypatch, tmp_path):
+    monkeypatch.setattr(chips, "has_compiler", lambda name: True)
+    asked = []
+
+    def until(stop):
+        def compile_apart(cell):
+            if cell.program == stop:
+                raise KeyboardInterrupt
+            asked.append(cell.program)
+            return Compiled(cycles={"decoder": 3}, seconds=1.5)
+
+        return compile_apart
+
+    words = ["--compile-for=v5e", "--students=B0", "--dtypes=float32", f"--out={tmp_path}"]
+    monkeypatch.setattr(compile_for, "compile_apart", until("stage D"))
+    with pytest.raises(KeyboardInterrupt):
+        compile_for.main(words)
+    monkeypatch.setattr(compile_for, "compile_apart", until(None))
+    assert compile_for.main([*words, "--resume"]) == 0
+    assert asked == ["adaptation", "stage A", "stage D"]
+    (tmp_path / "compiled.json").write_text("{}")
+    with pytest.raises(UserError, match=r"compiled\.json: not results of --compile-for"):
+        compile_for.main([*words, "--resume"])
 
 
 def test_the_coordinator_needs_no_framework():
