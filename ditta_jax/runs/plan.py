@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from ditta_jax.algorithm import inference
 from ditta_jax.algorithm.padding import FRAME_BUCKETS, bucket
 from ditta_jax.data.preprocess import input_size
 from ditta_jax.runs.preflight import Preview
+from ditta_jax.teacher.cache import folder_name
 
 _MEBIBYTE = 2**20
 
@@ -153,12 +153,7 @@ def _answered(cache: Path | None, names: Sequence[str]) -> int:
         for entry in cache.glob("*/masklets-*.json")
         if not entry.name.startswith(".")
     }
-    return sum(_folder_name(name) in have for name in names)
-
-
-def _folder_name(video: str) -> str:
-    """As `teacher.cache` calls the folder of a video, before its key."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", video).lstrip(".-")[:100] or "video"
+    return sum(folder_name(name) in have for name in names)
 
 
 def _counted(count: int, what: str) -> str:

@@ -110,7 +110,7 @@ def write_request(cache_dir: Path | str, request: Request, frames: Frames) -> Pa
     except ValueError as error:
         raise UserError(f"video {request.video!r}: {error}") from None
     key = request_key(request, [frame.digest for frame in described])
-    folder = Path(cache_dir) / f"{_file_name(request.video)}-{key[:_KEY_IN_NAME]}"
+    folder = Path(cache_dir) / f"{folder_name(request.video)}-{key[:_KEY_IN_NAME]}"
     _refuse_links(folder)
     try:
         place_frames(folder / "frames", frames, described)
@@ -205,6 +205,6 @@ def _refuse_links(folder: Path) -> None:
             raise UserError(f"{path}: a link, expected a folder of this cache; remove the link")
 
 
-def _file_name(video: str) -> str:
+def folder_name(video: str) -> str:
     """A folder name for a video; the key that follows it keeps two videos apart."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", video).lstrip(".-")[:100] or "video"
