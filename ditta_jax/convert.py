@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ditta_jax.errors import UserError, run
+from ditta_jax.files import refuse_foreign_file
 from ditta_jax.runs.class_names import distinct_names, read_class_names
 from ditta_jax.runs.palette import distinct_colors
 from ditta_jax.students import checkpoint, destination
@@ -52,7 +53,7 @@ def _convert_in(options: argparse.Namespace) -> None:
 
 
 def _to_released(options: argparse.Namespace) -> None:
-    _refuse_file(options.destination)
+    refuse_foreign_file(options.destination, _is_ours)
     student, card = checkpoint.load(options.source)
     _sizes(options, card)
     arrays = weight_layout.dump(RELEASED, student)
@@ -88,17 +89,8 @@ def _sizes(options: argparse.Namespace, card: StudentCard) -> SegFormerConfig:
     return card.config
 
 
-def _refuse_file(path: Path) -> None:
-    """Refuse to replace a file that `--to released` did not write."""
-    if path.is_symlink():
-        raise UserError(f"{path}: is a link; name a file of its own")
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; name a file, such as {path / 'student.pth'}")
-    if path.exists() and not _is_ours(path):
-        raise UserError(f"{path}: exists, and this program did not write it; name another file")
-
-
 def _is_ours(path: Path) -> bool:
+    """Whether `--to` wrote this file of weights."""
     try:
         return bool(weight_files.read(path).student)
     except UserError:

@@ -10,12 +10,12 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ditta_jax.errors import WriteError
+from ditta_jax.errors import UserError, WriteError
 
 _HEAD = b'{\n"checksum": "'
 _HEX_DIGITS = 64
@@ -110,6 +110,37 @@ def write_whole(path: Path, data: bytes) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _put(path, data, sync=False)
+
+
+def refuse_foreign_file(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuses to replace what is not an earlier file of the same kind; call it before the work.
+
+    Args:
+      path: where a file is to be written.
+      is_ours: whether this program wrote the file that is there.
+
+    Raises:
+      UserError: a folder, a link, or a file that this program did not write.
+    """
+    if path.is_symlink():
+        raise UserError(f"{path}: is a link; name a file of its own")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file in it")
+    if path.exists() and not is_ours(path):
+        raise UserError(f"{path}: exists, and this program did not write it; name another file")
+
+
+def json_with(*keys: str) -> Callable[[Path], bool]:
+    """Whether a file is a JSON object with these keys, as a function for `refuse_foreign_file`."""
+
+    def has_keys(path: Path) -> bool:
+        try:
+            content = parse_json(path.read_bytes())
+        except (OSError, ValueError):
+            return False
+        return isinstance(content, dict) and content.keys() >= set(keys)
+
+    return has_keys
 
 
 @contextmanager

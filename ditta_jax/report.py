@@ -35,15 +35,12 @@ def main() -> None:
     given = parser.parse_args(sys.argv[1:])
     out = given.out or (given.runs[0] / "report.html" if len(given.runs) == 1 else None)
     out = out or Path("report.html")
-    if out.is_dir():
-        raise UserError(f"--out: {out} is a folder; name a file, such as {out / 'report.html'}")
 
-    from ditta_jax.runs.page.page import write_page
+    from ditta_jax.files import refuse_foreign_file
+    from ditta_jax.runs.page.page import is_page, write_page
 
-    try:
-        write_page(given.runs, out)
-    except OSError as error:
-        raise UserError(f"--out: {out} cannot be written ({error.strerror})") from error
+    refuse_foreign_file(out, is_page)
+    write_page(given.runs, out)
     print(f"{out}: {out.stat().st_size / 2**20:.1f} MB; open it in a browser")
 
 

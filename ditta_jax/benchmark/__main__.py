@@ -43,6 +43,7 @@ def main() -> int | None:
         attention=options.attention,
         tf32=options.tf32,
     )
+    report.refuse_foreign(options.out)
     check_writable(options.out)
     measurements = []
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from ditta_jax.benchmark.growth import Curve
 from ditta_jax.benchmark.measurement import Measurement
 from ditta_jax.benchmark.rivals import RIVALS, step_seconds
 from ditta_jax.benchmark.workload import Size
-from ditta_jax.files import write_atomically
+from ditta_jax.files import json_with, refuse_foreign_file, write_atomically
 
 GB = 1e9
 HEADER = (
@@ -76,6 +76,17 @@ def write(
     }
     write_atomically(out / "benchmark.json", (json.dumps(content, indent=1) + "\n").encode())
     write_atomically(out / "benchmark.svg", svg.page(panels(measurements, curves)).encode())
+
+
+def refuse_foreign(out: Path) -> None:
+    """Refuse a folder whose files of these names are not an earlier benchmark's.
+
+    Raises:
+        UserError: names the file.
+    """
+    is_ours = json_with("size", "rivals", "curves")
+    refuse_foreign_file(out / "benchmark.json", is_ours)
+    refuse_foreign_file(out / "benchmark.svg", lambda _: is_ours(out / "benchmark.json"))
 
 
 def panels(measurements: Sequence[Measurement], curves: Sequence[Curve]) -> list[str]:

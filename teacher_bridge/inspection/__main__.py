@@ -17,7 +17,13 @@ import numpy as np
 
 from ditta_jax import errors
 from ditta_jax.errors import UserError
-from ditta_jax.files import parse_json, read_regular, write_atomically
+from ditta_jax.files import (
+    json_with,
+    parse_json,
+    read_regular,
+    refuse_foreign_file,
+    write_atomically,
+)
 from ditta_jax.labels import IGNORE
 from ditta_jax.teacher.ground_truth import ground_truth_masklets
 from ditta_jax.teacher.mask_images import files_of_frames, read_ids
@@ -58,6 +64,8 @@ def inspect(answer: Answer, options: argparse.Namespace) -> None:
 
 def measure(answer: Answer, options: argparse.Namespace) -> None:
     """Prints, and writes with --out, how good the masks are."""
+    if options.out:
+        refuse_foreign_file(Path(options.out), json_with("entry", "teacher", "objects"))
     truth = _truth(Path(options.truth), answer)
     regions, ignored = truth, [0]
     clicks = [c for t in range(len(truth)) for c in answer.prompts(t)]

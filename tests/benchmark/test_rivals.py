@@ -139,3 +139,13 @@ def test_the_place_of_the_results_is_tried_before_measuring(tmp_path, monkeypatc
         with pytest.raises(UserError, match=str(tmp_path / "file")) as caught:
             command.main()
         said(str(caught.value))
+
+
+@pytest.mark.parametrize("name", ["benchmark.json", "benchmark.svg"])
+def test_somebodys_figures_are_kept(name, tmp_path, monkeypatch):
+    (tmp_path / name).write_text("{}")
+    monkeypatch.setattr(rivals, "write_workload", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--out", str(tmp_path)])
+    with pytest.raises(UserError, match=f"{name}: exists, and this program did not write it"):
+        command.main()
+    assert (tmp_path / name).read_text() == "{}"

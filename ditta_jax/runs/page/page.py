@@ -12,6 +12,8 @@ from ditta_jax.files import write_atomically
 from ditta_jax.runs.page import budget, run_data
 from ditta_jax.runs.page.run_data import Run
 
+GENERATOR = b'<meta name="generator" content="ditta-jax">'  # as the page itself says it
+
 
 def write_page(runs: Sequence[Path], out: Path, most_bytes: int = budget.MOST_BYTES) -> None:
     """Write the page of these runs.
@@ -26,6 +28,15 @@ def write_page(runs: Sequence[Path], out: Path, most_bytes: int = budget.MOST_BY
         UserError: a folder holds no finished run.
     """
     write_atomically(out, page_of([run_data.read_run(path) for path in runs], most_bytes).encode())
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that this program wrote."""
+    try:
+        with open(path, "rb") as file:
+            return GENERATOR in file.read(1000)
+    except OSError:
+        return False
 
 
 def page_of(runs: Sequence[Run], most_bytes: int = budget.MOST_BYTES) -> str:

@@ -188,12 +188,31 @@ def test_the_command_writes_beside_the_run_or_where_it_is_told(run, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     for words, file in (
         ([str(run)], run / "report.html"),
+        ([str(run)], run / "report.html"),  # an earlier page is replaced
         ([str(run), str(run)], tmp_path / "report.html"),
         ([str(run), "--out", "x.html"], tmp_path / "x.html"),
     ):
         monkeypatch.setattr("sys.argv", ["report", *words])
         report.main()
         assert file.is_file() and str(file.name) in capsys.readouterr().out
+
+
+@pytest.mark.robustness(
+    "Run folders",
+    "a report, a page of figures or a benchmark to be written over somebody's file",
+    "refused before any work, the file kept",
+)
+@pytest.mark.parametrize("place", ["thesis.html", "folder", "link.html"])
+def test_the_file_of_somebody_is_kept(place, run, tmp_path, monkeypatch, said):
+    (tmp_path / "thesis.html").write_text("<html>mine</html>")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.html").symlink_to(tmp_path / "thesis.html")
+    monkeypatch.setattr("sys.argv", ["report", str(run), "--out", str(tmp_path / place)])
+    with pytest.raises(UserError, match=place) as caught:
+        report.main()
+    if place == "thesis.html":
+        said(str(caught.value))
+    assert (tmp_path / "thesis.html").read_text() == "<html>mine</html>"
 
 
 @pytest.mark.parametrize(("words", "says"), [([], "RUN"), (["a", "--to", "b"], "--to")])

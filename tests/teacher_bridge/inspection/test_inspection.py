@@ -85,6 +85,17 @@ def test_foreign_folders_are_not_written_into(entry, tmp_path):
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def test_figures_replace_earlier_figures_only(entry, tmp_path):
+    truth = truth_of(tmp_path / "truth", LABELS)
+    for name, text in (("list.json", "[1]"), ("settings.json", '{"a": 1}'), ("mine.txt", "x")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(UserError, match=f"{name}: exists, and this program did not write it"):
+            main(["quality", str(entry), "--truth", truth, "--out", str(tmp_path / name)])
+        assert (tmp_path / name).read_text() == text
+    for _ in range(2):
+        assert main(["quality", str(entry), "--truth", truth, "--out", str(tmp_path / "q")]) == 0
+
+
 def test_quality_against_objects(entry, tmp_path, capsys):
     truth = truth_of(tmp_path / "truth", LABELS)
     assert main(["quality", str(entry), "--truth", truth, "--out", str(tmp_path / "q.json")]) == 0
