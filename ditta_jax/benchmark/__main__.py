@@ -8,7 +8,8 @@
     python -m ditta_jax.benchmark --size 96x160 --classes 11 --objects 5    # small, for a look
 
 Each rival runs in a process of its own on the same cores, warm, with its results ready; medians.
-Their losses are compared first. Prints a table, writes benchmark.json and benchmark.svg.
+Their losses are compared first. Prints a table, writes benchmark.json and, with matplotlib (the
+extra `plots`), benchmark.svg.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ditta_jax.benchmark import compile_for, growth, report, rivals
+from ditta_jax.benchmark import compile_for, growth, plots, report, rivals
 from ditta_jax.benchmark.measurement import Task
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.errors import UserError, run
@@ -72,7 +73,9 @@ def main() -> int | None:
     if curves:
         print("\n" + report.curves_table(curves))
     report.write(options.out, size, measurements, differences, curves)
-    print(f"\nresults in {options.out}/benchmark.json and benchmark.svg")
+    drawn = plots.draw(options.out / "benchmark.svg", report.panels(measurements, curves))
+    told = " and benchmark.svg" if drawn else f"; {plots.MISSING}"
+    print(f"\nresults in {options.out}/benchmark.json{told}")
     return None
 
 

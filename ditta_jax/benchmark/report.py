@@ -1,4 +1,4 @@
-"""The benchmark's table, JSON and plots."""
+"""The benchmark's table and JSON, and what its plots show."""
 
 import dataclasses
 import json
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ditta_jax.benchmark import svg
 from ditta_jax.benchmark.growth import Curve
 from ditta_jax.benchmark.measurement import Measurement
+from ditta_jax.benchmark.plots import Bars, Line
 from ditta_jax.benchmark.rivals import RIVALS, step_seconds
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.files import json_with, refuse_foreign_file, write_atomically
@@ -66,7 +66,7 @@ def write(
     differences: dict[str, float],
     curves: Sequence[Curve],
 ) -> None:
-    """Writes benchmark.json and benchmark.svg."""
+    """Write benchmark.json."""
     content = {
         "size": dataclasses.asdict(size),
         "machine": machine(),
@@ -75,7 +75,6 @@ def write(
         "curves": [dataclasses.asdict(c) for c in curves],
     }
     write_atomically(out / "benchmark.json", (json.dumps(content, indent=1) + "\n").encode())
-    write_atomically(out / "benchmark.svg", svg.page(panels(measurements, curves)).encode())
 
 
 def refuse_foreign(out: Path) -> None:
@@ -89,28 +88,25 @@ def refuse_foreign(out: Path) -> None:
     refuse_foreign_file(out / "benchmark.svg", lambda _: is_ours(out / "benchmark.json"))
 
 
-def panels(measurements: Sequence[Measurement], curves: Sequence[Curve]) -> list[str]:
+def panels(measurements: Sequence[Measurement], curves: Sequence[Curve]) -> list[Bars | Line]:
     """One panel per compared quantity and per curve."""
-    result = []
-    if measurements:
-        steps = {m.rival: step_seconds(m) for m in measurements}
-        memory = {m.rival: m.peak_bytes / GB for m in measurements}
-        result = [
-            svg.bars("one adaptation step", steps, "s"),
-            svg.bars("peak memory", memory, "GB"),
-        ]
-        if all(m.fused_frame for m in measurements):
-            fused = {m.rival: statistics.median(m.fused_frame) for m in measurements}
-            plain = {m.rival: statistics.median(m.plain_frame) for m in measurements}
-            result += [svg.bars("fused frame", fused, "s"), svg.bars("plain frame", plain, "s")]
+    names = [m.rival for m in measurements]
+    result: list[Bars | Line] = [
+        Bars("one adaptation step", names, [step_seconds(m) for m in measurements], "s"),
+        Bars("peak memory", names, [m.peak_bytes / GB for m in measurements], "GB"),
+    ]
+    if all(m.fused_frame for m in measurements):
+        for kind in ("fused_frame", "plain_frame"):
+            seconds = [statistics.median(getattr(m, kind)) for m in measurements]
+            result.append(Bars(kind.replace("_", " "), names, seconds, "s"))
     for curve in curves:
         x = [p.value for p in curve.points]
         timed = "whole_pass" if curve.name == "warm-up frames" else "step"
         seconds = [statistics.median(getattr(p.measurement, timed)) for p in curve.points]
-        memory_gb = [p.measurement.peak_bytes / GB for p in curve.points]
+        memory = [p.measurement.peak_bytes / GB for p in curve.points]
         name = "one pass" if timed == "whole_pass" else "one step"
-        result.append(svg.curve(f"{name} by {curve.name}", curve.name, x, seconds, "s"))
-        result.append(svg.curve(f"peak memory by {curve.name}", curve.name, x, memory_gb, "GB"))
+        result.append(Line(f"{name} by {curve.name}", curve.name, x, seconds, "s"))
+        result.append(Line(f"peak memory by {curve.name}", curve.name, x, memory, "GB"))
     return result
 
 

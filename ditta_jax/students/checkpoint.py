@@ -3,6 +3,11 @@
 <checkpoint>/student.json    format, family and sizes, class names, palette, where it came from,
                              SHA-256 of the files beside it
 <checkpoint>/weights/…       Orbax (OCDBT)
+
+The card is no item of Orbax's own (`ocp.args.Composite` with `JsonSave`; tried with Orbax 0.12.8):
+items are written in one go, and the card holds the digests of what was written beside it; Orbax
+keeps no digest of a JSON item, so a changed one is read as if it were whole; and it would lie in a
+file `card/metadata`, which nobody looks for and which checkpoints of today do not have.
 """
 
 import hashlib

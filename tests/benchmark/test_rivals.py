@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -9,10 +10,12 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from ditta_jax.benchmark import __main__ as command
-from ditta_jax.benchmark import report, rivals, svg, workload
+from ditta_jax.benchmark import plots, report, rivals, workload
 from ditta_jax.benchmark.growth import Curve, Point
 from ditta_jax.benchmark.measurement import Measurement
 from ditta_jax.errors import UserError
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def measured(rival, step, **changes):
@@ -57,20 +60,36 @@ def test_files_are_complete(tmp_path):
     point = measured("jax", 0.5, whole_pass=[1.0], encode=[0.1])
     curves = [Curve("classes", [Point(19.0, point), Point(124.0, point)])]
     report.write(tmp_path, workload.Size(), runs, {"jax": 0.0}, curves)
+    assert plots.draw(tmp_path / "benchmark.svg", report.panels(runs, curves))
     content = json.loads((tmp_path / "benchmark.json").read_text())
     assert content["rivals"][1]["step"] == [0.5] * 3
     assert content["curves"][0]["points"][1]["value"] == 124.0
     assert content["machine"]["cores"] >= 1
     root = ElementTree.parse(tmp_path / "benchmark.svg").getroot()
-    assert len(root.findall("{http://www.w3.org/2000/svg}g")) == 6
+    titles = {"".join(text.itertext()) for text in root.iter(f"{SVG}text")}
+    assert {"one adaptation step", "fused frame", "peak memory by classes"} <= titles
     assert "classes" in report.curves_table(curves)
 
 
-def test_bars_are_as_long_as_their_values():
-    panel = ElementTree.fromstring(svg.page([svg.bars("a < b", {"x": 1.0, "y": 4.0}, "s")]))
-    bars = panel.findall(".//{http://www.w3.org/2000/svg}g/{http://www.w3.org/2000/svg}rect")
-    widths = [float(bar.get("width")) for bar in bars]
-    assert widths[1] == pytest.approx(4 * widths[0], rel=0.01)
+def test_bars_are_as_long_as_their_values(tmp_path):
+    bars = plots.Bars("a < b", ["x", "y"], [1.0, 4.0], "s")
+    for name in ("one.svg", "two.svg"):
+        assert plots.draw(tmp_path / name, [bars])
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    colours = dict.fromkeys(plots.COLOURS[:2])
+    for path in ElementTree.parse(tmp_path / "one.svg").iter(f"{SVG}path"):
+        for colour in colours:
+            if f"fill: {colour}" in path.get("style", ""):
+                places = [float(x) for x in re.findall(r"[ML] ([\d.]+)", path.get("d"))]
+                colours[colour] = max(places) - min(places)
+    short, long = colours.values()
+    assert long == pytest.approx(4 * short, rel=0.001)
+
+
+def test_without_matplotlib_there_is_no_plot_and_a_word(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert not plots.draw(tmp_path / "one.svg", [plots.Bars("", ["x"], [1.0], "s")])
+    assert not (tmp_path / "one.svg").exists() and "ditta-jax[plots]" in plots.MISSING
 
 
 @pytest.mark.parametrize(
