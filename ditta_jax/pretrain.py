@@ -32,6 +32,7 @@ from ditta_jax.labels import IGNORE
 from ditta_jax.runs import lock
 from ditta_jax.students import checkpoint, destination, families
 from ditta_jax.students.layers import channel_dropout
+from ditta_jax.students.layouts import foreign
 from ditta_jax.students.parts import Adaptable, join_student, remembered, split_student
 from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.resize import bilinear
@@ -265,8 +266,12 @@ def _read_noted(file: Path) -> dict:
 
 def _start(config: ConfigDict, num_classes: int) -> Student:
     train = config.train
-    if train.initial_checkpoint:
+    if train.initial_checkpoint and checkpoint.is_one(train.initial_checkpoint):
         return _continue_from(train.initial_checkpoint, num_classes, config.seed)
+    if train.initial_checkpoint:
+        return foreign.read_encoder(
+            Path(train.initial_checkpoint), num_classes, train.embed_dim, train.heads, config.seed
+        ).student
     sizes = families.sizes(train.family, num_classes, train)
     return new_student(sizes, config.seed)
 

@@ -7,6 +7,8 @@ import pytest
 from ditta_jax import pretrain
 from ditta_jax.configuration import default_config
 from ditta_jax.errors import UserError
+from ditta_jax.students.layouts import weight_layout
+from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.parts import split_student
 
 STEPS, KILLED = 24, 13
@@ -72,6 +74,26 @@ def test_weight_decay_spares_norms_and_biases(config, one_optimiser):
     for _ in range(2):  # the first step of the warm-up has a rate of 0
         updates, state = optimiser.update(gradient, state, params)
     assert (np.asarray(updates["kernel"]) < 0).all() and (np.asarray(updates["bias"]) == 0).all()
+
+
+def test_a_training_starts_from_the_encoder_of_another_program(config, tmp_path):
+    source = pretrain._start(config, CLASSES)
+    encoder = {
+        key.removeprefix("backbone."): value
+        for key, value in weight_layout.dump(RELEASED, source).items()
+        if key.startswith("backbone.")
+    }
+    np.savez(tmp_path / "mit.npz", allow_pickle=False, **encoder)
+    changed = config.copy_and_resolve_references()
+    changed.seed += 1
+    changed.train.initial_checkpoint = str(tmp_path / "mit.npz")
+    expected, started = weights(source), weights(pretrain._start(changed, CLASSES))
+    for name, value in started.items():
+        same = "encoder" in name or np.ptp(value) == 0  # norms and running statistics
+        assert np.array_equal(value, expected[name]) == same, name
+    changed.train.initial_checkpoint = str(tmp_path / "none.pth")
+    with pytest.raises(UserError, match="none.pth: no such file or folder"):
+        pretrain._start(changed, CLASSES)
 
 
 def weights(student):

@@ -352,7 +352,11 @@ SCHEMA: Schema = {
         "weight_decay": Setting(1e-2, between(0.0, 100.0), "of AdamW"),
         "stochastic_depth": Setting(0.1, _RATE_BELOW_ONE, "of the encoder", "0.1"),
         "dropout": Setting(0.1, _RATE_BELOW_ONE, "share of channels dropped", "0.1"),
-        "initial_checkpoint": Setting("", _FOLDER, "a student to start from, or embedded"),
+        "initial_checkpoint": Setting(
+            "",
+            _FOLDER,
+            "a student to start from, embedded, or another program's file, for its encoder",
+        ),
         "checkpoint_every": Setting(500, between(1, 10**9), "steps"),
         "log_every": Setting(20, between(1, 10**9), "steps"),
     },

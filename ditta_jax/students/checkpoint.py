@@ -97,6 +97,11 @@ def _check_files(folder: Path, digests: Mapping[str, str]) -> None:
             )
 
 
+def is_one(path: str | Path) -> bool:
+    """Whether a path is a folder that `save` wrote, or "embedded"."""
+    return str(path) == "embedded" or (Path(path) / card_file.FILE).is_file()
+
+
 def load(path: str | Path) -> tuple[Student, StudentCard]:
     """Read a checkpoint.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,38 @@ def read(
     beside = {**named.beside, **dict.fromkeys(file.strange, "no array")}
     loaded = loaded._replace(unused=loaded.unused | beside)
     return Foreign(loaded, named.layout.name, classes, palette)
+
+
+def read_encoder(
+    source: Path, classes: int, embed_dim: int, heads: tuple[int, ...] | None = None, seed: int = 0
+) -> Loaded:
+    """A student with a foreign encoder, such as one trained on ImageNet; all else is fresh.
+
+    Args:
+        source: a file or a Hugging Face folder; a decoder in it is not looked at.
+        classes: of the fresh decoder.
+        embed_dim: channels of its embedding.
+        heads: attention heads per level where they are not 1, 2, 5, 8.
+        seed: of the fresh weights.
+
+    Raises:
+        UserError: a file cannot be read, or holds no encoder that a student knows.
+    """
+    layouts = tuple(own for group in LAYOUTS.values() for own in group)
+    folder = _folder_of(source)
+    file = weight_files.read(huggingface_folder.weight_file(source) if source.is_dir() else source)
+    named = key_names.recognise(file.parts, layouts, str(source), encoder_only=True)
+    decoder = (classes, embed_dim)
+    if folder and named.layout in LAYOUTS["huggingface"]:
+        told, _ = huggingface_folder.read_config(folder)
+        config = dataclasses.replace(told, num_classes=classes, embed_dim=embed_dim)
+    else:
+        config = sizes.student_config(
+            named.layout, named.arrays, str(source), heads, file.student, decoder
+        )
+    return weight_layout.load(
+        named.layout, config, named.arrays, str(source), seed, encoder_only=True
+    )
 
 
 def _folder_of(source: Path) -> Path | None:

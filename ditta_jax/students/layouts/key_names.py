@@ -46,7 +46,14 @@ class _Place(NamedTuple):
     decoder: str | None
 
 
-def recognise(parts: Parts, layouts: Sequence[Layout], source: str, part: str = "") -> Named:
+def recognise(
+    parts: Parts,
+    layouts: Sequence[Layout],
+    source: str,
+    part: str = "",
+    *,
+    encoder_only: bool = False,
+) -> Named:
     """The model among the parts of a file, by the keys of its layout.
 
     Args:
@@ -55,6 +62,7 @@ def recognise(parts: Parts, layouts: Sequence[Layout], source: str, part: str = 
         source: names the file in messages.
         part: name of the set, or prefix of the keys, that is wanted; empty: the first that is no
             second one (an average, a teacher).
+        encoder_only: whether the encoder is all that is wanted; what else is there is left.
 
     Raises:
         UserError: no model of a known layout, one without a segmentation head, keys that name the
@@ -70,12 +78,16 @@ def recognise(parts: Parts, layouts: Sequence[Layout], source: str, part: str = 
         known = ", ".join(sorted({repr(name) for p in places for name in _names_of(p) if name}))
         raise UserError(f"{source}: --part {part}: there is none; known: {known or 'only one'}")
     best = min(wanted, key=_is_second)
-    if best.decoder is None:
+    if best.decoder is None and not encoder_only:
         raise UserError(
             f"{source}: no segmentation head: an encoder ({best.layout.name} layout) and nothing "
-            "that a student knows as its decoder; train one with python -m ditta_jax.pretrain"
+            "that a student knows as its decoder; train one with python -m ditta_jax.pretrain "
+            "--config FILE --config.train.initial_checkpoint=THIS FILE"
         )
     named = _renamed(plain[best.part], best)
+    if encoder_only:
+        own = {k: v for k, v in named.arrays.items() if k.startswith(best.layout.encoder[0])}
+        named = named._replace(arrays=own)
     others = {
         f"{name}.{key}": "of another part"
         for name in plain

@@ -27,6 +27,7 @@ def student_config(
     source: str,
     heads: tuple[int, ...] | None = None,
     written: Mapping[str, Any] | None = None,
+    decoder: tuple[int, int] | None = None,
 ) -> SegFormerConfig:
     """Sizes of the student from the shapes of its weights.
 
@@ -36,6 +37,7 @@ def student_config(
         source: names the origin in messages.
         heads: attention heads per level, which no shape shows; (1, 2, 5, 8) by default.
         written: sizes that a file of this package names.
+        decoder: number of classes and channels of the embedding where there is no decoder.
 
     Raises:
         UserError: a key that fixes a size is missing or of another rank, or the sizes do not fit.
@@ -70,7 +72,7 @@ def student_config(
     for level in _LEVELS:
         key = _key(layout, f"{block}.attn.sr", level)
         reductions.append(arrays[key].shape[-1] if key in arrays else 1)
-    num_classes, embed_dim = shape("decoder.classifier")[:2]
+    num_classes, embed_dim = decoder or shape("decoder.classifier")[:2]
     try:
         return layout.config(
             num_classes=num_classes,

@@ -141,6 +141,7 @@ def load(
     source: str,
     seed: int = 0,
     ignore: Sequence[str] = (),
+    encoder_only: bool = False,
 ) -> Loaded:
     """A student from foreign weights; every key on both sides is accounted for.
 
@@ -152,6 +153,7 @@ def load(
         seed: of the fresh weights of absent optional groups, drawn as torch initialises them:
             uniform in ±1/√fan_in for kernels and biases (kaiming-uniform with a = √5).
         ignore: further regular expressions of keys to leave out.
+        encoder_only: whether everything but the encoder is fresh.
 
     Raises:
         UserError: missing, left-over, misshapen or non-finite arrays; all are named.
@@ -160,6 +162,8 @@ def load(
     values = _by_path(student)
     table = expand(layout, config)
     _check_targets(layout, table, values)
+    if encoder_only:
+        table = [weight for weight in table if weight.path[0] == "encoder"]
     fresh = _absent_groups(table, arrays)
     problems: dict[str, list[str]] = {"missing": [], "left over": [], "misshapen": [], "broken": []}
     for weight in table:

@@ -160,6 +160,24 @@ def test_an_encoder_alone_is_named(tmp_path, said, prefix):
     torch.save(encoder | {"head.weight": torch.ones(2)}, path)
     message = said(refused(path))
     assert "no segmentation head" in message and "ditta_jax.pretrain" in message
+    # `pretrain` takes it, and leaves everything else fresh
+    loaded = foreign.read_encoder(path, classes=7, embed_dim=16, heads=HEADS, seed=1)
+    assert_only_the_encoder_is_published(loaded)
+
+
+def test_the_encoder_of_a_whole_model_is_taken_alone(tmp_path):
+    path = tmp_path / "whole.pth"
+    torch.save(prefixed("model."), path)
+    assert_only_the_encoder_is_published(foreign.read_encoder(path, 7, 16, HEADS, 1))
+
+
+def assert_only_the_encoder_is_published(loaded):
+    sizes = {**SIZES, "num_classes": 7, "embed_dim": 16}
+    assert loaded.student.config == SegFormerConfig(**sizes)
+    fresh = weight_layout.dump(RELEASED, new_student(loaded.student.config, seed=1))
+    for key, value in weight_layout.dump(RELEASED, loaded.student).items():
+        expected = PUBLISHED[key].numpy() if key.startswith("backbone.") else fresh[key]
+        np.testing.assert_array_equal(value, expected, err_msg=key)
 
 
 def test_weights_of_something_else_are_named(tmp_path):
