@@ -30,13 +30,12 @@ from ditta_jax.errors import UserError, run
 from ditta_jax.files import write_atomically, writing
 from ditta_jax.labels import IGNORE
 from ditta_jax.runs import lock
-from ditta_jax.students import checkpoint, destination, families
+from ditta_jax.students import checkpoint, destination, families, start
 from ditta_jax.students.layers import channel_dropout
-from ditta_jax.students.layouts import foreign
 from ditta_jax.students.parts import Adaptable, join_student, remembered, split_student
 from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.resize import bilinear
-from ditta_jax.students.student import Student, fill, new_student
+from ditta_jax.students.student import Student, new_student
 
 WHOLE: nnx.State = nnx.State({})  # what of a student stays as it is: nothing, all of it is trained
 
@@ -266,25 +265,12 @@ def _read_noted(file: Path) -> dict:
 
 def _start(config: ConfigDict, num_classes: int) -> Student:
     train = config.train
-    if train.initial_checkpoint and checkpoint.is_one(train.initial_checkpoint):
-        return _continue_from(train.initial_checkpoint, num_classes, config.seed)
     if train.initial_checkpoint:
-        return foreign.read_encoder(
-            Path(train.initial_checkpoint), num_classes, train.embed_dim, train.heads, config.seed
-        ).student
+        return start.start_from(
+            train.initial_checkpoint, num_classes, train.embed_dim, train.heads, config.seed
+        )
     sizes = families.sizes(train.family, num_classes, train)
     return new_student(sizes, config.seed)
-
-
-def _continue_from(path: str, num_classes: int, seed: int) -> Student:
-    """A trained student as a start; what has another size with other classes is fresh."""
-    student, card = checkpoint.load(path)
-    if card.config.num_classes == num_classes:
-        return student
-    fresh = new_student(dataclasses.replace(card.config, num_classes=num_classes), seed)
-    trained, other = (nnx.to_pure_dict(nnx.state(one)) for one in (student, fresh))
-    same = jax.tree.map(lambda old, new: old if old.shape == new.shape else new, trained, other)
-    return fill(fresh, same)
 
 
 def validate(
