@@ -16,7 +16,6 @@ Example: python -m ditta_jax.adapt --config configs/demo.py --config.tta.iters=3
 """
 
 from collections.abc import Container, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
@@ -28,6 +27,7 @@ if TYPE_CHECKING:  # the settings are read before these, and what they import, a
     from ditta_jax.data.video import Video
     from ditta_jax.runs.failures import Failures
     from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.teaching import Entries
     from ditta_jax.runs.video_record import VideoRecord
     from ditta_jax.runs.warm_ups import WarmUps
     from ditta_jax.runs.work import Work
@@ -58,13 +58,14 @@ def main() -> int:
 def tell_plan(config: ConfigDict) -> int:
     """Print what a run would do; the exit status is 1 where a video cannot be done."""
     from ditta_jax.runs import plan, preflight
-    from ditta_jax.runs.work import open_work
+    from ditta_jax.runs.work import needs_masks, open_work
 
     work = open_work(config)
     previews = preflight.look_at(work.videos, work.split, config.metrics.windows)
     footprint = plan.footprint_of(*work.model[:3], work.model.compute)
     places = {"teacher's answers": work.cache, "compiled programs": plan.compiled_programs()}
-    for line in plan.lines(previews, config, footprint, places):
+    needs = needs_masks(work.methods)
+    for line in plan.lines(previews, config, footprint, places, needs):
         print(line)
     return 1 if any(own.faults for own in previews) else 0
 
@@ -98,8 +99,8 @@ def adapt_videos(config: ConfigDict) -> dict:
             for group in groups_of_videos(work, {*records, *failures}):
                 with progress.videos([video.name for video in group]):
                     for record in adapt_group(work, group, entries, warm_ups, failures, progress):
-                        entry = entries.get(record.name)
-                        finished.save_finished(work, record, parts[record.name], entry)
+                        own = entries.get(record.name)
+                        finished.save_finished(work, record, parts[record.name], own)
                         records[record.name] = record
                         progress.note(results.so_far(records.values()))
         done = [records[name] for name in names if name in records]
@@ -149,7 +150,7 @@ def groups_of_videos(work: "Work", done: Container[str]) -> Iterator[list["Video
 def adapt_group(
     work: "Work",
     group: list["Video"],
-    entries: dict[str, Path],
+    entries: dict[str, "Entries"],
     warm_ups: "WarmUps",
     failures: "Failures",
     progress: "RunProgress",

@@ -147,6 +147,7 @@ def sweep_videos(
     Returns:
         by video that could be done: the frozen student's result, then that of every setting.
     """
+    from ditta_jax.methods.protocol import MASKLETS
     from ditta_jax.runs import finished, teaching
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.settings import settings_of
@@ -172,15 +173,15 @@ def sweep_videos(
         with RunProgress(len(names), done=len(names) - len(left)) as progress:
             for name in left:
                 with progress.video(name), failures.of(name):
-                    video, entry = work.videos[names.index(name)], entries.get(name)
+                    video, asked = work.videos[names.index(name)], entries.get(name)
                     warm_up = teaching.label_once(work, video, warm_ups, progress)
-                    masks = teaching.masks_of(work, video, warm_up, entry)
+                    masks = teaching.masks_of(work, video, warm_up, asked)
                     missing = [i for i in range(len(grid)) if found[name][i + 1] is None] or [0]
                     settings = [settings_of(with_settings(work.config, grid[i])) for i in missing]
                     scores, reasons = sweep_video(
                         work, video, warm_up._replace(masks=masks), settings, progress
                     )
-                    kept_in = entry.name if entry else None
+                    kept_in = asked[MASKLETS].name if asked else None
                     done = zip([-1, *missing], scores, [None, *reasons], strict=True)
                     for i, score, reason in done:
                         own = Swept(score, reason)

@@ -310,6 +310,42 @@ def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):
     assert video["details"]["objects"] > 2 and video["methods"]["ditta"]["targets"] == WARMUP
 
 
+def test_zero_shot_has_the_teacher_track_through_the_whole_video(base, tmp_path, capsys):
+    config = settings(base, tmp_path, max_videos=1)
+    config.methods = ("frozen", "ditta", "zero_shot")
+    result = adapt.adapt_videos(config)
+    (video,) = result["videos"]
+    lengths = [
+        len(list((own / "frames").iterdir())) for own in (tmp_path / "teacher_cache").iterdir()
+    ]
+    assert sorted(lengths) == [WARMUP, FRAMES]
+    told = video["methods"]
+    assert [told[name]["teacher_seconds"] for name in config.methods] == [0.0, 0.5, 0.5]
+    assert result["methods"]["zero_shot"]["teacher_seconds"] == 0.5
+    assert "zero-shot SAM 2: its frames/s leave out the teacher" in capsys.readouterr().out
+    assert told["zero_shot"]["objects"] == 2 and told["zero_shot"]["kept_frozen"] is None
+    folder = tmp_path / "run"
+    vouched = json.loads((folder / "videos" / "video_000.json").read_text())["masks"]
+    assert len(vouched) == 2 and all(len(digest) == 64 for digest in vouched.values())
+    for t in range(WARMUP, FRAMES):  # two rectangles at most, the student elsewhere
+        ours, plain = (
+            png(folder / "predictions" / "video_000" / name / f"{t:05d}.png")
+            for name in ("zero_shot", "frozen")
+        )
+        assert 0 < (ours != plain).mean() < 0.6
+    schemas.check_run(folder)
+    assert adapt.adapt_videos(config)["videos"] == result["videos"]  # none is computed again
+
+
+def test_the_ground_truth_stands_in_on_whole_videos_too(base, tmp_path):
+    config = settings(base, tmp_path, max_videos=1)
+    config.teacher.update(config="ground-truth", checkpoint="")
+    config.methods = ("frozen", "zero_shot")
+    (video,) = adapt.adapt_videos(config)["videos"]
+    told = video["methods"]["zero_shot"]
+    assert told["objects"] > 2 and told["teacher_seconds"] is None
+
+
 @pytest.fixture
 def folder_of_frames(base, tmp_path):
     """The frames of one tiny video as files, without labels."""

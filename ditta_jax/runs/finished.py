@@ -1,6 +1,5 @@
 """Which videos an earlier run has finished: their records, and what these follow from."""
 
-from pathlib import Path
 from typing import Any
 
 from ditta_jax.data.video import Video
@@ -71,8 +70,11 @@ def _without_unused_methods(work: Work) -> dict[str, Any]:
     return {key: value for key, value in work.config.to_dict().items() if key not in unused}
 
 
-def save_finished(work: Work, record: VideoRecord, parts: dict, entry: Path | None) -> None:
+def save_finished(
+    work: Work, record: VideoRecord, parts: dict, entries: teaching.Entries | None
+) -> None:
     """Mark a video as done: its files are written, and its record vouches for them."""
-    digest = None if entry is None else teaching.digest_in_cache(work, entry.name)
-    masks = {"entry": entry.name, "digest": digest} if entry is not None and digest else {}
+    names = [entry.name for entry in (entries or {}).values()]
+    digests = {name: teaching.digest_in_cache(work, name) for name in names}
+    masks = {name: digest for name, digest in digests.items() if digest}
     work.run.save_finished(record, parts, masks)

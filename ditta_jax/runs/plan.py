@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import jax
 from ditta_jax.algorithm import inference
 from ditta_jax.algorithm.padding import FRAME_BUCKETS, bucket
 from ditta_jax.data.preprocess import input_size
+from ditta_jax.methods.protocol import TRACKS
 from ditta_jax.runs.preflight import Preview
 from ditta_jax.teacher.cache import folder_name
 
@@ -89,6 +90,7 @@ def lines(
     config: Any,
     footprint: Footprint,
     places: Mapping[str, Path],
+    needs: Collection[str] = (),
 ) -> Iterator[str]:
     """The plan, line by line.
 
@@ -97,6 +99,7 @@ def lines(
         config: the settings.
         footprint: of the student.
         places: folders of "the teacher's answers" and of "compiled programs".
+        needs: what the methods need of the teacher.
     """
     yield from _videos(previews)
     programs = programs_of(previews, config)
@@ -110,6 +113,9 @@ def lines(
             f" {held:.0f} MiB held, compiled programs' own memory not counted"
         )
     yield f"teacher: {config.teacher.config} on {config.teacher.device}"
+    if TRACKS in needs:
+        frames = sum(own.frames for own in previews if not own.faults)
+        yield f"  it tracks through whole videos ({frames} frames in all), not the warm-up only"
     for what, place in places.items():
         yield f"{what}: {_inside(place)} in {place}"
     names = [own.name for own in previews if not own.faults]

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ditta_jax.methods import registry
+from ditta_jax.methods.protocol import TRACKS
 from ditta_jax.metrics.scores import Scores
 from ditta_jax.runs.video_record import VideoRecord
 
@@ -65,12 +66,19 @@ def _method(name: str, records: Sequence[VideoRecord], classes: Sequence[str]) -
         "protocol": own[0]["protocol"],
         "frames_per_second": len(speeds) / sum(1 / s for s in speeds) if speeds else None,
         "preparation_seconds": sum(method["preparation_seconds"] for method in own) / len(own),
+        "teacher_seconds": _mean([method.get("teacher_seconds") for method in own]),
         "kept_frozen": {video: reason for video, reason in kept.items() if reason is not None},
     }
     if not scores:
         return told
     total = _total(scores)
     return total.result() | _per_class(total, classes) | told
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one of them is not known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def peak_memory() -> dict[str, Any]:
@@ -214,6 +222,13 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     for method in result["methods"].values():
         for video, reason in method.get("kept_frozen", {}).items():
             yield f"* {video}: {method['title']} keeps the frozen student's labels: {reason}"
+    for name, method in result["methods"].items():
+        seconds = method.get("teacher_seconds")
+        if seconds and name in registry.known() and TRACKS in registry.named(name).needs:
+            yield (
+                f"{method['title']}: its frames/s leave out the teacher, which tracked through "
+                f"whole videos, {seconds:.1f} s each"
+            )
     for video in result["videos"]:
         for warning in video.get("details", {}).get("warnings", ()):
             yield f"warning: {warning}"

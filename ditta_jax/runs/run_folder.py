@@ -139,7 +139,7 @@ class RunFolder:
         Args:
             record: the video.
             parts: as in `load_finished`.
-            masks: `entry`, the teacher's entry in the cache by name, and its masks' `digest`.
+            masks: digest of the teacher's masks in each of its entries in the cache, by name.
         """
         content = record.to_json() | {
             "parts": record_key.plain(parts),
@@ -164,7 +164,9 @@ class RunFolder:
         if told := record_key.differences(content["parts"], parts):
             return told
         masks = content["masks"]
-        if masks and masks_now(masks["entry"]) not in (None, masks["digest"]):
+        if "entry" in masks:  # of a version that asked for one entry a video
+            masks = {masks["entry"]: masks["digest"]}
+        if any(masks_now(name) not in (None, digest) for name, digest in masks.items()):
             return "the teacher's masks changed"
         return self._fault_of_files(base, content["files"])
 

@@ -180,8 +180,8 @@ def _label_chunks(model, methods, prepared, seen, fixed, clocks, several):
         clocks.frames += CHUNK
         labels = {}
         for name, method in methods.items():
-            own = _own_inputs(prepared[name], [index for index, _, _ in chunk])
             with clocks.methods[name].running():
+                own = _own_inputs(prepared[name], [index for index, _, _ in chunk])
                 states[name], maps = stream.label_frames(
                     method,
                     model,

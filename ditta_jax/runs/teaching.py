@@ -8,7 +8,7 @@ from typing import Any
 from ditta_jax.algorithm.targets import MaskSource
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
-from ditta_jax.methods.protocol import IMAGES, MASKLETS, WarmUp
+from ditta_jax.methods.protocol import IMAGES, MASKLETS, TRACKS, Method, WarmUp
 from ditta_jax.runs import requests, stages
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
@@ -18,12 +18,14 @@ from ditta_jax.teacher import ground_truth, process
 from ditta_jax.teacher.cache import masks_in_cache, read_masklets, teacher_key, write_request
 from ditta_jax.teacher.records import Request
 
+Entries = Mapping[str, Path]  # of one video in the teacher's cache, by what methods need of it
+
 # ---------------------------------------------------------------------------- A, B for all videos
 
 
 def label_and_ask(
     work: Work, names: Sequence[str], warm_ups: WarmUps, failures: Failures
-) -> dict[str, Path]:
+) -> dict[str, Entries]:
     """Stage A of all videos, then one teacher process that answers what is missing (stage B).
 
     Nothing is done where no teacher is asked: stage A then waits for each video's turn.
@@ -35,9 +37,9 @@ def label_and_ask(
         failures: told of videos that student or teacher cannot do.
 
     Returns:
-        the entry in the cache of each video.
+        the entries in the cache of each video.
     """
-    entries: dict[str, Path] = {}
+    entries: dict[str, Entries] = {}
     if not names or not work.teacher:
         return entries
     with RunProgress(len(names)) as progress:
@@ -45,10 +47,12 @@ def label_and_ask(
             with progress.video(name), failures.of(name):
                 video = work.videos[work.videos.names.index(name)]
                 warm_up = _label(work, video, progress)
-                request = request_of(work, video, warm_up)
-                entries[name] = write_request(work.cache, request, video.frames)
+                entries[name] = {
+                    need: write_request(work.cache, request, video.frames)
+                    for need, request in requests_of(work, video, warm_up).items()
+                }
                 warm_ups.put(warm_up)
-    with RunProgress(len(entries)) as progress:
+    with RunProgress(sum(map(len, entries.values()))) as progress:
         for name, message in _answer_all(work, entries, progress).items():
             failures.add(name, message)
     return entries
@@ -79,25 +83,33 @@ def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
     return warm_up._replace(seconds=time.perf_counter() - start)
 
 
-def request_of(work: Work, video: Video, warm_up: WarmUp) -> Request:
-    """What the teacher is told of a video: where each class is most reliable on each frame."""
-    teacher = work.config.teacher
-    return requests.request_of(
-        warm_up,
-        tuple(video.frames.frame_name(t) for t in range(len(warm_up.labels))),
-        len(work.classes),
-        (teacher.threshold_first, teacher.threshold_later),
-        teacher.max_objects,
-    )
+def requests_of(work: Work, video: Video, warm_up: WarmUp) -> dict[str, Request]:
+    """What the teacher is asked of a video, by what methods need of it."""
+    teacher, needs, classes = work.config.teacher, needs_masks(work.methods), len(work.classes)
+    names = tuple(video.frames.frame_name(t) for t in range(len(video.frames)))
+    found = {}
+    if MASKLETS in needs:
+        thresholds = (teacher.threshold_first, teacher.threshold_later)
+        found[MASKLETS] = requests.request_of(
+            warm_up, names[: len(warm_up.labels)], classes, thresholds, teacher.max_objects
+        )
+    if TRACKS in needs:
+        found[TRACKS] = requests.request_of_tracks(
+            warm_up, names, classes, teacher.threshold_first, teacher.max_objects
+        )
+    return found
 
 
-def _answer_all(work: Work, entries: Mapping[str, Path], progress: RunProgress) -> dict[str, str]:
+def _answer_all(
+    work: Work, entries: Mapping[str, Entries], progress: RunProgress
+) -> dict[str, str]:
     """Have the teacher answer what is missing, one process for all videos.
 
     Returns:
         per video that the teacher could not do, its message.
     """
-    videos = {path.name: video for video, path in entries.items()}
+    paths = {path.name: path for own in entries.values() for path in own.values()}
+    videos = {path.name: video for video, own in entries.items() for path in own.values()}
 
     def listen(event: Mapping[str, Any]) -> None:
         if event["event"] == "start":
@@ -107,7 +119,7 @@ def _answer_all(work: Work, entries: Mapping[str, Path], progress: RunProgress) 
             progress.skip(event["video"], took)
 
     teacher = work.config.teacher
-    failed = process.run_teacher(work.cache, teacher, list(entries.values()), listen)
+    failed = process.run_teacher(work.cache, teacher, list(paths.values()), listen)
     return {videos[entry]: message for entry, message in (failed or {}).items()}
 
 
@@ -115,27 +127,44 @@ def _answer_all(work: Work, entries: Mapping[str, Path], progress: RunProgress) 
 
 
 def masks_of(
-    work: Work, video: Video, warm_up: WarmUp, entry: Path | None
+    work: Work, video: Video, warm_up: WarmUp, entries: Entries | None
 ) -> dict[str, MaskSource]:
     """The masks of a video that the teacher, or the ground truth in its place, has given.
+
+    Returns:
+        them by what methods need of the teacher.
 
     Raises:
         UserError: there are none, or they are damaged.
     """
     if not needs_masks(work.methods):
         return {}
-    if entry is None:
-        request = request_of(work, video, warm_up)
-        return {MASKLETS: ground_truth.ground_truth_masklets(video.labels, request)}
-    masklets = read_masklets(entry, teacher_key(work.teacher))
-    if masklets is None:
-        raise UserError(f"{entry}: its masklets cannot be used; run the same command again")
-    return {MASKLETS: masklets}
+    if entries is None:
+        return {
+            need: ground_truth.ground_truth_masklets(video.labels, request)
+            for need, request in requests_of(work, video, warm_up).items()
+        }
+    found: dict[str, MaskSource] = {}
+    for need, entry in entries.items():
+        masklets = read_masklets(entry, teacher_key(work.teacher))
+        if masklets is None:
+            raise UserError(f"{entry}: its masklets cannot be used; run the same command again")
+        found[need] = masklets
+    return found
 
 
 def digest_in_cache(work: Work, entry: str) -> str | None:
     """Digest of the teacher's masks in an entry, by its name; None where there are none."""
     return masks_in_cache(work.cache, work.teacher, entry)
+
+
+def seconds_of(masks: Mapping[str, Any], method: Method) -> float | None:
+    """Seconds that the teacher took, now or earlier, for the masks that a method needs.
+
+    None where it did not say: the ground truth, and masks that came from elsewhere.
+    """
+    seconds = [own.provenance.get("seconds") for need, own in masks.items() if need in method.needs]
+    return None if None in seconds else sum(seconds, 0.0)
 
 
 def details_of(masks: Mapping[str, Any]) -> dict[str, Any]:

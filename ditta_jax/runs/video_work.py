@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -52,12 +51,14 @@ class VideoWork:
 
     # ------------------------------------------------------------------------ B, C
 
-    def learn_from(self, warm_up: WarmUp, entry: Path | None) -> None:
-        """Take stage A's result, and the teacher's masks from its entry in the cache."""
-        masks = teaching.masks_of(self._work, self._video, warm_up, entry)
+    def learn_from(self, warm_up: WarmUp, entries: teaching.Entries | None) -> None:
+        """Take stage A's result, and the teacher's masks from its entries in the cache."""
+        masks = teaching.masks_of(self._work, self._video, warm_up, entries)
         self.warm_up = warm_up._replace(masks=masks)
         self._seconds["A"] = warm_up.seconds
         self._details |= teaching.details_of(masks)
+        methods = self._work.methods
+        self._teacher = {name: teaching.seconds_of(masks, m) for name, m in methods.items()}
         self._film = film_of(self._work, self._video, self.warm_up)
 
     def count_preparation(self, seconds: float) -> None:
@@ -168,6 +169,7 @@ class VideoWork:
         online = method.can_learn_along and self._work.settings.protocol == "online"
         return {
             "preparation_seconds": preparation.seconds,
+            "teacher_seconds": self._teacher[method.name],
             "frames_per_second": self._inference.frames_per_second(at_work),
             "compile_seconds": preparation.compiling + inference.compiling,
             "protocol": "online" if online else "freeze",

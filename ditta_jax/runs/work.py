@@ -11,7 +11,7 @@ from ditta_jax.algorithm.settings import Settings
 from ditta_jax.data.sources import Videos, data_classes, open_videos
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
-from ditta_jax.methods.protocol import MASKLETS, Method
+from ditta_jax.methods.protocol import MASKLETS, TRACKS, Method
 from ditta_jax.runs import settings as run_settings
 from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.runs.scoring import Scoring, scoring_of
@@ -123,7 +123,7 @@ def open_work(config: ConfigDict) -> Work:
 
 def needs_masks(methods: Mapping[str, Method]) -> frozenset[str]:
     """What the methods together need of the teacher."""
-    return frozenset().union(*(m.needs for m in methods.values())) & {MASKLETS}
+    return frozenset().union(*(m.needs for m in methods.values())) & {MASKLETS, TRACKS}
 
 
 def _teacher_of(teacher: ConfigDict, methods: Mapping[str, Method]) -> dict[str, str]:

@@ -26,7 +26,7 @@ class Labels(Protocol):
 
 
 def ground_truth_masklets(labels: Labels | None, request: Request) -> Masklets:
-    """Regions of the warm-up frames' ground truth as tracked objects without names.
+    """Regions of the ground truth of a request's frames as tracked objects without names.
 
     Args:
         labels: of the video, class indices, 255 ignored; None where it has none.
@@ -45,8 +45,8 @@ def ground_truth_masklets(labels: Labels | None, request: Request) -> Masklets:
         label = labels[t]
         if label is None:
             raise UserError(
-                f"{request.video}: teacher.config {NAME!r} needs labels on every warm-up frame;"
-                f" {request.frames[t]} has none"
+                f"{request.video}: teacher.config {NAME!r} needs labels on every frame it"
+                f" stands in for; {request.frames[t]} has none"
             )
         for class_id, region in regions(label):
             followed = _most_overlapping(class_id, region, previous)

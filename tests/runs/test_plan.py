@@ -58,5 +58,9 @@ def test_the_plan_in_words(tmp_path):
     assert f"compiled programs: nothing yet in {tmp_path / 'none'}" in told
     assert "  1 of 2 videos have some, used if the prompts are the same" in told
     assert "warning: a: a warning" in told
+    assert not any("whole videos" in line for line in told)
+    more = lines([SMALL, OTHER, BAD], default_config(), Footprint(0, 0, 1.0), places, {"tracks"})
+    whole = "  it tracks through whole videos (80 frames in all), not the warm-up only"
+    assert whole in list(more)
     assert "cannot be done: c: c.mp4: no such video file" in told
     assert told[-1] == "2 videos would be done, 1 cannot; nothing was started"

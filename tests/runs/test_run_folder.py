@@ -202,9 +202,12 @@ def test_a_video_done_without_predictions_is_done_again_for_a_run_that_wants_the
 @pytest.mark.robustness(
     "Run folders", "the teacher answered anew, with other masks", "computed again, said why"
 )
-def test_other_masks_in_the_cache_are_noticed(tmp_path, caplog, said):
+@pytest.mark.parametrize(
+    "masks", [{"v-00": "1"}, {"v-11": "3", "v-00": "1"}, {"entry": "v-00", "digest": "1"}]
+)  # the last as an earlier version kept them
+def test_other_masks_in_the_cache_are_noticed(tmp_path, caplog, said, masks):
     with run_folder(tmp_path).opened(["v"]) as run:
-        compute(run, "v", masks={"entry": "v-00", "digest": "1"})
+        compute(run, "v", masks=masks)
     for now, used in (("1", True), (None, True), ("2", False)):
         with run_folder(tmp_path).opened(["v"]) as run:
             found = run.load_finished("v", PARTS, {"v-00": now}.get)
