@@ -10,6 +10,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.parts import split_student
+from ditta_jax.students.start import start_from
 
 STEPS, KILLED = 24, 13
 CLASSES = 2
@@ -197,8 +198,8 @@ def test_a_trained_student_starts_another_one_with_fresh_classes(config, trained
     names, colours = ("a", "b"), ((0, 0, 0), (1, 1, 1))
     card = checkpoint.StudentCard(student.config, names, colours, {})
     checkpoint.save(tmp_path / "student", student, card)
-    same = weights(pretrain._continue_from(str(tmp_path / "student"), CLASSES, seed=0))
-    more = weights(pretrain._continue_from(str(tmp_path / "student"), 5, seed=0))
+    same = weights(start_from(str(tmp_path / "student"), CLASSES, 8, None, seed=0))
+    more = weights(start_from(str(tmp_path / "student"), 5, 8, None, seed=0))
     for name, value in weights(student).items():
         np.testing.assert_array_equal(same[name], value)
         if "classifier" in name:
