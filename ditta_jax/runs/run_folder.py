@@ -44,6 +44,7 @@ _PLACES = {
 }
 _OF_ALL_VIDEOS = ("result.json", "losses.jsonl", "report.html")
 _SHARED = (lock.NAME, "sweep", "sweep.json")  # what a sweep of the same name keeps here
+_PICTURES = ("overlays", "page", "video")  # settings of `report`
 # Sections of a configuration: a JSON file without them is none of this program.
 _SECTIONS = {"name", "data", "student", "teacher", "tta"}
 # Settings that do not make another run of it.
@@ -129,7 +130,14 @@ class RunFolder:
             self._set_aside(video, fault)
             if not self._bring_back(video, parts, masks_now):
                 return None
-        return VideoRecord.from_json(unseal(self._record(self.path, video).read_bytes()))
+        content = unseal(self._record(self.path, video).read_bytes())
+        if fewer := _fewer(content.get("asked", {}), self._asked()):
+            log.warning(
+                "%s: finished before with %s; its pictures stay as they were drawn then, remove %s "
+                "to have it done again",
+                *(video, fewer, self._record(self.path, video)),
+            )
+        return VideoRecord.from_json(content)
 
     def save_finished(
         self, record: VideoRecord, parts: Mapping[str, Any], masks: Mapping[str, str] | None = None
@@ -145,6 +153,7 @@ class RunFolder:
             "parts": record_key.plain(parts),
             "masks": dict(masks or {}),
             "files": self._digests(record.name),
+            "asked": self._asked(),
         }
         write_atomically(self._record(self.path, record.name), seal(content))
 
@@ -168,6 +177,8 @@ class RunFolder:
             masks = {masks["entry"]: masks["digest"]}
         if any(masks_now(name) not in (None, digest) for name, digest in masks.items()):
             return "the teacher's masks changed"
+        if self._asked()["tta.save"] and not content.get("asked", {}).get("tta.save"):
+            return "it kept no adapted students (tta.save)"
         return self._fault_of_files(base, content["files"])
 
     def _fault_of_files(self, base: Path, files: Mapping[str, str]) -> str | None:
@@ -186,6 +197,13 @@ class RunFolder:
         if "predictions" not in unwanted and not any(n.startswith("predictions/") for n in wanted):
             return "it kept no predictions (report.predictions)"
         return None
+
+    def _asked(self) -> dict[str, Any]:
+        """The settings that say which files of a video are written, by name."""
+        report = self._config.get("report", {})
+        pictures = {name: report[name] for name in _PICTURES if name in report}
+        asked = {f"report.{name}": int(value) for name, value in pictures.items()}
+        return asked | {"tta.save": bool(self._config.get("tta", {}).get("save", False))}
 
     # ------------------------------------------------------------------------ outputs of a video
 
@@ -305,6 +323,11 @@ class RunFolder:
         if (self.path / "result.json").exists():
             paths = [self.path / name for name in (*with_, *_OF_ALL_VIDEOS)]
             self._earlier.keep([path for path in paths if path.exists()])
+
+
+def _fewer(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The settings of which a run now wants more than an earlier one did, as they were."""
+    return ", ".join(f"{n}={before[n]}" for n, value in now.items() if before.get(n, value) < value)
 
 
 def refuse_foreign(path: Path) -> None:

@@ -315,6 +315,37 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path, said, ma
 # ---------------------------------------------------------------------------- results
 
 
+@pytest.mark.robustness(
+    "Run folders",
+    "adapted students wanted (tta.save) of a video that was finished without",
+    "the video is done again, with the reason",
+)
+def test_students_that_were_not_kept_are_made(tmp_path, caplog, said):
+    assert whole_run(tmp_path / "run") == ["v"]
+    assert whole_run(tmp_path / "run", tta={"lr": 1e-3, "save": True}) == ["v"]
+    assert "no adapted students (tta.save)" in said(caplog.messages[-1])
+    # nothing of this video was adapted, so no file is there: that is not missed
+    assert whole_run(tmp_path / "run", tta={"lr": 1e-3, "save": True}) == []
+    assert whole_run(tmp_path / "run") == []
+
+
+@pytest.mark.robustness(
+    "Run folders",
+    "more pictures wanted (report.overlays, .page, .video) of a video that was finished before",
+    "not done again for it, and said so",
+)
+def test_pictures_wanted_later_are_spoken_of(tmp_path, caplog, said):
+    reports = [
+        {"predictions": True, "overlays": o, "video": v} for o, v in ((0, False), (2, False))
+    ]
+    assert whole_run(tmp_path / "run", report=reports[0]) == ["v"]
+    assert not caplog.messages
+    assert whole_run(tmp_path / "run", report=reports[1]) == []
+    assert "finished before with report.overlays=0; its pictures stay" in said(caplog.messages[-1])
+    caplog.clear()
+    assert whole_run(tmp_path / "run", report=reports[0]) == [] and not caplog.messages
+
+
 def test_losses_are_one_file_in_the_end(tmp_path):
     whole_run(tmp_path, ("w", "v"))
     lines = [json.loads(line) for line in (tmp_path / "losses.jsonl").read_text().splitlines()]
