@@ -24,6 +24,8 @@ from ditta_jax.students.layers import channel_dropout
 from ditta_jax.students.parts import Adaptable, embedding_width, join_student, remembered
 from ditta_jax.students.platform import platform
 
+TERMS = ("plain", "fused", "contrast")  # of Eq. 8: both cross entropies and Eq. 7
+
 
 class AdaptationSettings(NamedTuple):
     """Constants of a compiled adaptation: they choose what is computed.
@@ -37,6 +39,7 @@ class AdaptationSettings(NamedTuple):
         stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
         temperature: of the contrastive loss.
         attention: program of the fusion's attention: "tiles" or "pallas".
+        terms: of the loss, of `TERMS`; the others are not computed.
     """
 
     input_size: tuple[int, int]
@@ -46,6 +49,7 @@ class AdaptationSettings(NamedTuple):
     stochastic_depth: float = 0.0
     temperature: float = 1.0
     attention: str = "tiles"
+    terms: tuple[str, ...] = TERMS
 
 
 class WarmUp(NamedTuple):
@@ -260,6 +264,7 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     u, z = _momentum_branch(teacher, mean_features, weight, draws[1], settings)
     rho = momentum_reliability(z, label.shape, settings.input_size)
     memory, present = contrast.object_prototypes(u, rho, ids, state.prototypes)
+    fuses, contrasts = "fused" in settings.terms, "contrast" in settings.terms
 
     def loss(params):
         network = state.live._replace(params=params)
@@ -269,16 +274,23 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
         ce = functools.partial(
             cross_entropy, label=label, input_size=settings.input_size, on=settings.loss_on
         )
-        distill = ce(z)
-        distill_fused = jnp.where(has_previous, ce(fused), 0.0)
-        apart = contrast.contrastive_loss(u, memory.vectors, present, ids, settings.temperature)
+        nothing = jnp.zeros((), state.prototypes.vectors.dtype)
+        distill = ce(z) if "plain" in settings.terms else nothing
+        distill_fused = jnp.where(has_previous, ce(fused), 0.0) if fuses else nothing
+        apart = nothing
+        if contrasts:
+            apart = contrast.contrastive_loss(u, memory.vectors, present, ids, settings.temperature)
         total = distill + distill_fused + apart
         losses = StepLosses(distill, distill_fused, apart, total)
         return total, (losses, remembered(student, network))
 
     gradient, (losses, statistics) = jax.grad(loss, has_aux=True)(state.live.params)
     has_objects = present.any()
-    active = {"fusion": has_previous, "projection": has_objects}
+    never = jnp.zeros((), bool)
+    active = {
+        "fusion": has_previous if fuses else never,
+        "projection": has_objects if contrasts else never,
+    }
     # optax takes powers of floats by counts
     with jax.named_scope("optimiser"), jax.numpy_dtype_promotion("standard"):
         updates, optimiser = adamw(hyper, settings.train).update(
@@ -288,9 +300,11 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     live = Adaptable(params, statistics)
     mean = averaged(state.momentum.params, params, hyper)
     momentum = Adaptable(mean, remembered(teacher, state.momentum))
+    if "plain" not in settings.terms:
+        losses = losses._replace(distill=jnp.full_like(losses.total, jnp.nan))
     losses = losses._replace(
-        distill_fused=jnp.where(has_previous, losses.distill_fused, jnp.nan),
-        contrast=jnp.where(has_objects, losses.contrast, jnp.nan),
+        distill_fused=jnp.where(active["fusion"], losses.distill_fused, jnp.nan),
+        contrast=jnp.where(active["projection"], losses.contrast, jnp.nan),
     )
     return AdaptationState(live, momentum, optimiser, memory, key), losses
 

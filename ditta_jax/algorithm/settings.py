@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from ditta_jax.algorithm.adaptation import AdaptationSettings
+from ditta_jax.algorithm.adaptation import TERMS, AdaptationSettings
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.algorithm.precision import COMPUTE, MATMUL
 from ditta_jax.errors import UserError
@@ -30,6 +30,8 @@ class Settings:
         area_power: λ_area of Eq. 4, at least 0.
         frequency_power: λ_freq of Eq. 4, at least 0.
         loss_on: "probabilities" (as released) or "logits".
+        terms: of the loss (Eq. 8), at least one of "plain", "fused" and "contrast"; what is left
+            out is not computed. A weight that none of them reaches decays all the same.
         temperature: of the contrastive loss, above 0.
         stochastic_depth: of the frozen encoder, below 1; above 0 it is recomputed at each step.
         threshold: τ of Eq. 3, 0 to 1.
@@ -55,6 +57,7 @@ class Settings:
     area_power: float = 0.3
     frequency_power: float = 0.8
     loss_on: str = "probabilities"
+    terms: tuple[str, ...] = TERMS
     temperature: float = 1.0
     stochastic_depth: float = 0.0
     threshold: float = 0.8
@@ -82,6 +85,9 @@ class Settings:
         for name in ("dropout", "stochastic_depth", "beta1", "beta2"):
             _check(name, getattr(self, name), getattr(self, name) < 1, "below 1")
         _check("temperature", self.temperature, self.temperature > 0, "above 0")
+        terms = isinstance(self.terms, tuple) and self.terms and set(self.terms) <= set(TERMS)
+        terms = terms and len(set(self.terms)) == len(self.terms)
+        _check("terms", self.terms, bool(terms), f"some of {', '.join(TERMS)}, each once")
         sides = isinstance(self.scale, tuple) and len(self.scale) == 2
         sides = sides and all(_is_number(side, int) and side > 0 for side in self.scale)
         _check("scale", self.scale, sides, "two numbers of pixels, e.g. (853, 480)")

@@ -264,6 +264,13 @@ SCHEMA: Schema = {
             "what the softmax of the cross entropy is taken of",
             "probabilities",
         ),
+        "terms": Setting(
+            ("plain", "fused", "contrast"),
+            several(one_of("plain", "fused", "contrast"), "terms", 1, distinct=True),
+            "of Eq. 8 that are learnt from: cross entropy of the plain and of the fused branch, "
+            "contrastive loss",
+            "all",
+        ),
         "temperature": Setting(
             1.0, between(1e-3, 1e3), "of the contrastive loss (Eq. 7), a divisor", "1"
         ),
@@ -271,6 +278,12 @@ SCHEMA: Schema = {
     "fusion": {
         "threshold": Setting(
             0.8, _SHARE, "tau of Eq. 3: reliability below which branches are mixed", "0.8"
+        ),
+        "radius": Setting(
+            -1,
+            between(-1, 64),
+            "of the fusion's window, in cells of the decoder's grid; -1: the student's own",
+            "5",
         ),
         # Tiles are the default because no accelerator was available to measure the kernels on. To
         # measure them: python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas
@@ -299,6 +312,28 @@ SCHEMA: Schema = {
             between(0.0, 1e6),
             "gigabytes of stage A's results kept in memory while the teacher works; the rest on "
             "disk",
+        ),
+    },
+    "compare": {
+        "percents": Setting(
+            (10.0, 25.0, 50.0, 100.0),
+            several(between(0.0, 100.0, above=True), "different shares", 1, distinct=True),
+            "lengths of the warm-up that are compared, in the place of warmup.percent",
+            "10, 25 and 50",
+        ),
+        "seeds": Setting(
+            (0, 1, 2),
+            several(between(0, 2**32 - 1), "different seeds", 1, distinct=True),
+            "in the place of seed; methods that draw nothing run with the first one only",
+        ),
+        "ablations": Setting(
+            ("",),
+            several(text("NAME: KEY=VALUE; KEY=VALUE …, or empty"), "variants", 0, distinct=True),
+            "variants of this configuration that are compared as well",
+        ),
+        "resamples": Setting(2000, between(100, 10**6), "of the videos, for the intervals"),
+        "confidence": Setting(
+            0.95, between(0.0, 1.0, above=True, below=True), "of the intervals, a share"
         ),
     },
     "metrics": {

@@ -18,7 +18,7 @@ FORMAT = 2  # raised when records themselves, or what all methods share, change 
 # Sections and settings without effect on results, or that act through what is a part by content:
 # the student's weights, frames and labels of the video, the teacher's masks.
 _NO_PART = {
-    *("name", "output", "parallel", "report", "train", "profile"),
+    *("name", "output", "parallel", "report", "train", "profile", "compare"),
     *("student", "data", "classes", "palette", "methods", "warmup"),
     "tta.save",
 }

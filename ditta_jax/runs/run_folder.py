@@ -48,7 +48,7 @@ _PICTURES = ("overlays", "page", "video")  # settings of `report`
 # Sections of a configuration: a JSON file without them is none of this program.
 _SECTIONS = {"name", "data", "student", "teacher", "tta"}
 # Settings that do not make another run of it.
-_WHERE = ("name", "output", "parallel", "report", "train", "profile")
+_WHERE = ("name", "output", "parallel", "report", "train", "profile", "compare")
 
 
 class RunFolder:

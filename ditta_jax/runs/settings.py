@@ -18,6 +18,7 @@ KEYS = {
     "area_power": "vote.area_power",
     "frequency_power": "vote.frequency_power",
     "loss_on": "loss.on",
+    "terms": "loss.terms",
     "temperature": "loss.temperature",
     "stochastic_depth": "encoder.stochastic_depth",
     "threshold": "fusion.threshold",

@@ -17,7 +17,7 @@ from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.runs.scoring import Scoring, scoring_of
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
-from ditta_jax.students.student import Student
+from ditta_jax.students.student import Student, with_radius
 from ditta_jax.teacher import ground_truth, process
 
 
@@ -81,6 +81,9 @@ def open_work(config: ConfigDict) -> Work:
         UserError: student, data and settings do not fit together.
     """
     student, card = checkpoint.load(config.student.checkpoint)
+    if config.fusion.radius >= 0:
+        student = with_radius(student, config.fusion.radius)
+        card = card._replace(config=student.config)
     known = data_classes(config.data)
     classes, palette = card.classes, card.palette
     if any(config.classes):

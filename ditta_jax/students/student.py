@@ -1,5 +1,6 @@
 """The student: encoder, decoder and temporal fusion in one module, whatever its family."""
 
+import dataclasses
 import math
 
 import jax
@@ -86,6 +87,12 @@ def new_student(config: StudentConfig, seed: int = 0) -> Student:
 def abstract_student(config: StudentConfig) -> Student:
     """A student whose weights are shapes and dtypes only, to be filled."""
     return nnx.eval_shape(lambda: Student(config, _OneKey()))
+
+
+def with_radius(student: Student, radius: int) -> Student:
+    """The same student with another window of its fusion, which has no weights of its own."""
+    other = abstract_student(dataclasses.replace(student.config, radius=radius))
+    return fill(other, nnx.to_pure_dict(nnx.state(student)))
 
 
 class _OneKey(nnx.Rngs):

@@ -278,3 +278,17 @@ def test_many_settings_at_once_equal_single_runs(parts, adapted):
     for k, expected in enumerate((adapted, single)):
         found = jax.tree.map(lambda x, k=k: x[k], (states.live, states.momentum, losses))
         assert_close(found, (expected[0].live, expected[0].momentum, expected[1]))
+
+
+@pytest.mark.parametrize("term", ["plain", "fused", "contrast"])
+def test_what_is_left_out_of_the_loss_is_not_learnt_from(parts, adapted, term):
+    state, losses = adapt(parts, clip(), settings=SETTINGS._replace(terms=(term,)))
+    column = {"plain": "distill", "fused": "distill_fused", "contrast": "contrast"}[term]
+    own, whole = getattr(losses, column), getattr(adapted[1], column)
+    np.testing.assert_array_equal(own[0], whole[0])  # before the first step; no fusion there
+    np.testing.assert_array_equal(losses.total, np.nan_to_num(own))
+    others = set(losses._fields) - {column, "total"}
+    assert all(np.isnan(getattr(losses, name)).all() for name in others)
+    counts = steps(state)
+    assert counts["fusion"] == (T - 1 if term == "fused" else 0)
+    assert counts["projection"] == (T if term == "contrast" else 0)
