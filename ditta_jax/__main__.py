@@ -25,6 +25,11 @@ COMMANDS = (
         "sweep --config demo --grid tta.lr=1e-4,3e-4",
     ),
     (
+        "compare",
+        "methods, warm-ups and seeds in one table",
+        "compare --config compare_demo --config.compare.seeds=0",
+    ),
+    (
         "convert",
         "SegFormer weights of other programs to a student, and back",
         "convert segformer_b5.pth checkpoints/b5 --classes classes.txt",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the settings are read before these, and what they import, a
     from ditta_jax.data.video import Video
     from ditta_jax.runs.failures import Failures
     from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.shared_labels import SharedLabels
     from ditta_jax.runs.teaching import Entries
     from ditta_jax.runs.video_record import VideoRecord
     from ditta_jax.runs.warm_ups import WarmUps
@@ -70,8 +71,12 @@ def tell_plan(config: ConfigDict) -> int:
     return 1 if any(own.faults for own in previews) else 0
 
 
-def adapt_videos(config: ConfigDict) -> dict:
+def adapt_videos(config: ConfigDict, shared: "SharedLabels | None" = None) -> dict:
     """Stages A to D on every video of the configuration; returns the content of result.json.
+
+    Args:
+        config: the settings.
+        shared: stage A's results, where several runs share them.
 
     Raises:
         UserError: no video could be done.
@@ -85,7 +90,7 @@ def adapt_videos(config: ConfigDict) -> dict:
     from ditta_jax.runs.warm_ups import WarmUps
     from ditta_jax.runs.work import open_work
 
-    work = open_work(config)
+    work = open_work(config, shared)
     names = work.videos.names
     with work.run.opened(names), WarmUps(config.parallel.keep_gb * 1e9, work.run.path) as warm_ups:
         with RunProgress(len(names)) as progress:

@@ -67,6 +67,10 @@ class AuxAdapt(Method):
         """
         one_step.check("auxadapt", self.optimiser, self.lr)
 
+    def draws(self, settings: Settings) -> bool:
+        """Nothing: the auxiliary starts as a copy, and dropout is off."""
+        return False
+
     def prepare(self, model: Model, warm_up: WarmUp, settings: Settings) -> Prepared:
         """One step on each warm-up frame; none where these frames are to come again, online."""
         decoder = jax.tree.map(jnp.copy, model.network.params["decoder"])

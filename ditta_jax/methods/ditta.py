@@ -50,6 +50,10 @@ class Ditta(Method):
     title: ClassVar[str] = "DiTTA"
     needs: ClassVar[frozenset[str]] = frozenset({MASKLETS})
 
+    def draws(self, settings: Settings) -> bool:
+        """Channels that are dropped, and the depth of the encoder."""
+        return settings.dropout > 0 or settings.stochastic_depth > 0
+
     def prepare(self, model: Model, warm_up: WarmUp, settings: Settings) -> Prepared:
         """Adapt to the warm-up frames."""
         (prepared,) = self.prepare_many(model, [warm_up], settings, devices=1)

@@ -17,6 +17,10 @@ class Frozen(Method):
     name: ClassVar[str] = "frozen"
     title: ClassVar[str] = "frozen student"
 
+    def draws(self, settings: Settings) -> bool:
+        """Nothing."""
+        return False
+
     def prepare(self, model: Model, warm_up: WarmUp, settings: Settings) -> Prepared:
         """Nothing to learn."""
         return Prepared(())

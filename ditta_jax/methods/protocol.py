@@ -167,6 +167,10 @@ class Method(ABC):
             the state for the next frame, of the same shapes and types, and the labels.
         """
 
+    def draws(self, settings: Settings) -> bool:
+        """Whether anything is drawn, so that another seed gives other numbers."""
+        return True
+
     def prepare_many(
         self, model: Model, warm_ups: Sequence[WarmUp], settings: Settings, devices: int
     ) -> list[Prepared]:

@@ -62,6 +62,10 @@ class Tent(Method):
         """
         one_step.check("tent", self.optimiser, self.lr)
 
+    def draws(self, settings: Settings) -> bool:
+        """Nothing: dropout is off, and BatchNorms go by the frame."""
+        return False
+
     def prepare(self, model: Model, warm_up: WarmUp, settings: Settings) -> Prepared:
         """One step on each warm-up frame; none where these frames are to come again, online."""
         names = batch_norms(model)

@@ -36,6 +36,10 @@ class ZeroShot(Method):
     title: ClassVar[str] = "zero-shot SAM 2"
     needs: ClassVar[frozenset[str]] = frozenset({TRACKS})
 
+    def draws(self, settings: Settings) -> bool:
+        """Nothing."""
+        return False
+
     def prepare(self, model: Model, warm_up: WarmUp, settings: Settings) -> Prepared:
         """The vote; nothing is learnt."""
         assert warm_up.masks is not None

@@ -16,6 +16,7 @@ from rich.table import Table
 from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import TRACKS
 from ditta_jax.metrics.scores import Scores
+from ditta_jax.runs import memory
 from ditta_jax.runs.video_record import VideoRecord
 
 # SAM 2's module comes from either of the last two.
@@ -67,6 +68,7 @@ def _method(name: str, records: Sequence[VideoRecord], classes: Sequence[str]) -
         "frames_per_second": len(speeds) / sum(1 / s for s in speeds) if speeds else None,
         "preparation_seconds": sum(method["preparation_seconds"] for method in own) / len(own),
         "teacher_seconds": _mean([method.get("teacher_seconds") for method in own]),
+        "peak_bytes": _peak(own),
         "kept_frozen": {video: reason for video, reason in kept.items() if reason is not None},
     }
     if not scores:
@@ -81,19 +83,21 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
+def _peak(own: Sequence[Mapping[str, Any]]) -> int | None:
+    """Most memory that a method held while it learnt, where nothing was compiled meanwhile."""
+    known = [method for method in own if method.get("peak_bytes")]
+    still = [method for method in known if not method["compile_seconds"]]
+    return max((method["peak_bytes"] for method in still or known), default=None)
+
+
 def peak_memory() -> dict[str, Any]:
     """Most memory that this process has held, and of what: device memory where it is told."""
-    import jax
-
-    stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
-    if stats and "peak_bytes_in_use" in stats:
-        return {"bytes": stats["peak_bytes_in_use"], "of": "memory of the first device"}
-    try:
-        import resource
-    except ImportError:  # Windows
+    device = memory.of_device()
+    if device is not None:
+        return {"bytes": device, "of": "memory of the first device"}
+    most = memory.of_process()
+    if most is None:
         return {"bytes": None, "of": "not known on this system"}
-    unit = 1 if platform.system() == "Darwin" else 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {"bytes": most, "of": "resident memory of this process, the teacher's apart"}
 
 

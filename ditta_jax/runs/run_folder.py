@@ -43,7 +43,11 @@ _PLACES = {
     "tensorboard": "",
 }
 _OF_ALL_VIDEOS = ("result.json", "losses.jsonl", "report.html")
-_SHARED = (lock.NAME, "sweep", "sweep.json")  # what a sweep of the same name keeps here
+# What a sweep and a comparison of the same name keep here.
+_SHARED = (
+    *(lock.NAME, "sweep", "sweep.json"),
+    *("cells", "compare.json", "compare.md", "compare.png"),
+)
 _PICTURES = ("overlays", "page", "video")  # settings of `report`
 # Sections of a configuration: a JSON file without them is none of this program.
 _SECTIONS = {"name", "data", "student", "teacher", "tta"}

@@ -66,7 +66,12 @@ def label_once(work: Work, video: Video, warm_ups: WarmUps, progress: RunProgres
 
 
 def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
+    """Stage A of one video, or what another run of a comparison has of it."""
     steps = work.warm_up_length(video)
+    images = any(IMAGES in method.needs for method in work.methods.values())
+    parts = _parts_of_labels(work, video, steps, images) if work.shared else {}
+    if work.shared and (found := work.shared.take(parts)):
+        return found
     title = "A: student on the warm-up frames"
     start = time.perf_counter()
     with progress.stage(title, steps, video.name) as advance:
@@ -77,10 +82,26 @@ def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
             video.name,
             stop=steps,
             scored=work.first_scored(video) == 0,
-            images=any(IMAGES in method.needs for method in work.methods.values()),
+            images=images,
             advance=advance,
         )
-    return warm_up._replace(seconds=time.perf_counter() - start)
+    warm_up = warm_up._replace(seconds=time.perf_counter() - start)
+    return work.shared.keep(parts, warm_up) if work.shared else warm_up
+
+
+def _parts_of_labels(work: Work, video: Video, steps: int, images: bool) -> dict[str, Any]:
+    """All that stage A of a video follows from, and what of it is kept."""
+    config = work.config.to_dict()
+    return {
+        "video": [video.name, steps, work.first_scored(video)],
+        "student": work.fingerprint,
+        "kept": [
+            images,
+            work.settings.stochastic_depth > 0,
+            "encoder" in work.model.network.params,
+        ],
+        **{section: config[section] for section in ("data", "input", "precision")},
+    }
 
 
 def requests_of(work: Work, video: Video, warm_up: WarmUp) -> dict[str, Request]:

@@ -18,9 +18,10 @@ class VideoRecord(NamedTuple):
         seconds: wall-clock time per stage.
         scores: per method, the sums its scores follow from; empty without a ground truth.
         methods: per method, as JSON values: `preparation_seconds` and `frames_per_second`, both
-            with results ready and without `compile_seconds`; `teacher_seconds`, those of the
-            teacher, now or when it was asked (null: not known); `kept_frozen`, why the video keeps
-            the frozen student's labels (else null); `protocol`; and what the method itself tells.
+            with results ready and without `compile_seconds`; `peak_bytes`, most memory held while
+            it learnt (null: not known); `teacher_seconds`, those of the teacher, now or when it was
+            asked (null: not known); `kept_frozen`, why the video keeps the frozen student's labels
+            (else null); `protocol`; and what the method itself tells.
         details: whatever else is worth keeping (objects, teacher), as JSON values.
     """
 

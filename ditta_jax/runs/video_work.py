@@ -13,7 +13,7 @@ from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError, WriteError
 from ditta_jax.methods.protocol import Method, Prepared, WarmUp
 from ditta_jax.metrics.scores import Scores, VideoScores
-from ditta_jax.runs import overlays, stages, teaching, tensorboard
+from ditta_jax.runs import memory, overlays, stages, teaching, tensorboard
 from ditta_jax.runs.clock import Clock
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.showing import film_of, showing_of
@@ -35,6 +35,7 @@ class VideoWork:
         self.name = video.name
         self.prepared: dict[str, Prepared] = {}
         self.preparation = {name: Clock() for name in work.methods}
+        self.peak_bytes: dict[str, int | None] = {}
         self._work = work
         self._video = video
         self._seconds = dict.fromkeys("ABCD", 0.0)
@@ -171,6 +172,7 @@ class VideoWork:
             "preparation_seconds": preparation.seconds,
             "teacher_seconds": self._teacher[method.name],
             "frames_per_second": self._inference.frames_per_second(at_work),
+            "peak_bytes": self.peak_bytes.get(method.name),
             "compile_seconds": preparation.compiling + inference.compiling,
             "protocol": "online" if online else "freeze",
             "kept_frozen": prepared.kept_frozen,
@@ -197,11 +199,12 @@ def prepare_group(
 
 def _prepare(work: Work, method: Method, videos: Sequence[VideoWork]) -> None:
     clock, side_by_side = Clock(), work.config.parallel.videos
-    with clock.running():
+    with memory.watched() as peak, clock.running():
         warm_ups = [own.warm_up for own in videos]
         found = method.prepare_many(work.model, warm_ups, work.settings, side_by_side)
         jax.block_until_ready([prepared.state for prepared in found])
     for own, prepared in zip(videos, found, strict=True):
         own.prepared[method.name] = prepared
         own.preparation[method.name].add(clock, len(videos))
+        own.peak_bytes[method.name] = peak.bytes
         own.count_preparation((clock.seconds + clock.compiling) / len(videos))

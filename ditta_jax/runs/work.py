@@ -15,6 +15,7 @@ from ditta_jax.methods.protocol import MASKLETS, TRACKS, Method
 from ditta_jax.runs import settings as run_settings
 from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.runs.scoring import Scoring, scoring_of
+from ditta_jax.runs.shared_labels import SharedLabels
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
 from ditta_jax.students.student import Student, with_radius
@@ -56,6 +57,7 @@ class Work(NamedTuple):
     run: RunFolder
     cache: Path
     teacher: dict[str, str]
+    shared: SharedLabels | None = None
 
     def split(self, frames: int) -> tuple[int, int]:
         """Length of the warm-up and index of the first scored frame, of so many frames."""
@@ -74,8 +76,12 @@ class Work(NamedTuple):
         return run_settings.warm_up_length(len(video.frames), self.config.warmup.percent)
 
 
-def open_work(config: ConfigDict) -> Work:
+def open_work(config: ConfigDict, shared: SharedLabels | None = None) -> Work:
     """Load the student, open the videos and the folder of results.
+
+    Args:
+        config: the settings as a person gave them.
+        shared: stage A's results that several runs share.
 
     Raises:
         UserError: student, data and settings do not fit together.
@@ -121,6 +127,7 @@ def open_work(config: ConfigDict) -> Work:
         RunFolder(Path(config.output) / config.name, config.to_dict(), scoring.classes, palette),
         Path(config.teacher.cache or Path(config.output) / "teacher_cache"),
         _teacher_of(config.teacher, methods),
+        shared,
     )
 
 

@@ -1,0 +1,1 @@
+"""What `compare` is made of: cells, intervals over videos, the table, the plot."""
