@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import pytest
 
+import ditta_jax
 from ditta_jax import __main__ as program
 from ditta_jax.configuration import checked
 from ditta_jax.configuration.command_line import parse
@@ -224,3 +225,8 @@ def test_no_page_names_a_file_that_is_not_there():
         for name in FILE.findall(path.read_text()):
             of_sam2 = name.startswith("configs/sam2")
             assert of_sam2 or Path(REPOSITORY / name).exists(), f"{path.name}: {name}"
+
+
+def test_every_name_of_the_package_has_its_place_on_the_page():
+    text = (DOCS / "api.md").read_text()
+    assert [name for name in ditta_jax.__all__ if f"heading: dj.{name}," not in text] == []
