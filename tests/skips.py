@@ -10,6 +10,8 @@ EXPECTED = {
     "no shared data": "a clone without the reference numbers and real videos beside it",
     "no compiler for": "436 MB, which COMPILERS of the Makefile names",
     "root may write everywhere": "containers, whose user no permission stops",
+    "this system's high-water mark": "systems whose mark of a process cannot be set back",
+    "no matplotlib": "the plots are an extra of their own",
 }
 _unexpected = pytest.StashKey[list[str]]()
 

@@ -7,7 +7,7 @@ from typing import Any
 from ditta_jax.comparison.tables import title_of
 from ditta_jax.files import write_atomically
 
-MISSING = "no plot: matplotlib is not installed; pip install 'ditta-jax[plot]'"
+MISSING = "no plot: matplotlib is not installed; pip install 'ditta-jax[plots]'"
 
 
 def write_plot(result: Mapping[str, Any], path: Path) -> bool:
