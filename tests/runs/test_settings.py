@@ -43,6 +43,7 @@ def test_every_setting_comes_from_its_key(config):
         "area_power": 0.125,
         "frequency_power": 0.625,
         "loss_on": "logits",
+        "terms": ("fused",),
         "temperature": 2.0,
         "stochastic_depth": 0.1,
         "threshold": 0.5,
@@ -64,6 +65,7 @@ def test_every_setting_comes_from_its_key(config):
         "input_size": (32, 64),
         "train": "addon",
         "loss_on": "logits",
+        "terms": ("fused",),
         "dropout": 0.25,
         "stochastic_depth": 0.1,
         "temperature": 2.0,
@@ -75,6 +77,12 @@ def test_a_wrong_value_is_named_by_its_key(config):
     config.loss.on = "scores"
     with pytest.raises(UserError, match=r"^loss.on must be one of probabilities, .*not 'scores'"):
         settings_of(config)
+
+
+@pytest.mark.parametrize("terms", [(), ("plain", "plain"), ("distill",), "plain"])
+def test_terms_of_the_loss_that_are_none_are_refused(terms):
+    with pytest.raises(UserError, match="terms must be some of plain, fused, contrast, each once"):
+        Settings(terms=terms)
 
 
 @pytest.mark.parametrize(
