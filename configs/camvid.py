@@ -47,7 +47,5 @@ def get_config():
     config.train.steps = 600
     config.train.warmup_steps = 50
     config.train.lr = 1e-3
-    # both as in configs/demo.py, chosen on the demo data's split video_val
-    config.teacher.mask_threshold = 2.0
-    config.tta.lr = 1e-4
+    config.tta.lr = 1e-4  # as in configs/demo.py, whichever the teacher
     return config

@@ -66,7 +66,7 @@ def tell_plan(config: ConfigDict) -> int:
     footprint = plan.footprint_of(*work.model[:3], work.model.compute)
     places = {"teacher's answers": work.cache, "compiled programs": plan.compiled_programs()}
     needs = needs_masks(work.methods)
-    for line in plan.lines(previews, config, footprint, places, needs):
+    for line in plan.lines(previews, work.config, footprint, places, needs):
         print(line)
     return 1 if any(own.faults for own in previews) else 0
 

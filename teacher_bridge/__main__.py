@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from ditta_jax import errors
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import teacher_key
+from ditta_jax.teacher.card import card_of
 from ditta_jax.teacher.identity import DTYPES, EMBEDDED, teacher_identity
 from teacher_bridge.serving.lifeline import follow_parent
 from teacher_bridge.serving.pool import Pool
@@ -97,7 +98,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--dtype", default="float32", choices=DTYPES)
     parser.add_argument(
-        "--mask-threshold", type=float, default=0.0, help="logit of a mask's border (default: 0)"
+        "--mask-threshold",
+        type=float,
+        help="logit of a mask's border (default: the teacher's own, else 0)",
     )
     parser.add_argument(
         "--target", default="", help="class of a fork's predictor, package.module.Class"
@@ -109,6 +112,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--attached", action="store_true", help="end when standard input is closed")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.mask_threshold is None:
+        options.mask_threshold = card_of(options.config).mask_threshold or 0.0
     if options.workers < 1:
         raise UserError(f"--workers must be 1 or more, not {options.workers}")
     if not 0 <= options.patience < threading.TIMEOUT_MAX:

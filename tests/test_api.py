@@ -1,5 +1,6 @@
 """The package from a notebook: functions on arrays, no configuration, no file needed."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -85,6 +86,16 @@ def test_adaptation_changes_the_copy_and_not_the_student(student, adapted):
     )
 
 
+def test_the_teachers_learning_rate_holds_unless_another_is_set(student, frames, masks):
+    def last_loss(lr, own):
+        settings = dataclasses.replace(SETTINGS, lr=lr)
+        tracks = dj.Tracks.from_masks(masks)._replace(lr=own)
+        return dj.adapt_student(student, frames[:2], tracks, settings).losses[-1]["total"]
+
+    assert last_loss(None, 1e-2) == last_loss(1e-2, None) == last_loss(1e-2, 0.5)
+    assert last_loss(None, None) == last_loss(1e-3, None) != last_loss(1e-2, None)
+
+
 @pytest.mark.parametrize("compute", ["float64", "bfloat16"])
 def test_an_adapted_student_is_float32_whatever_it_was_computed_in(student, frames, masks, compute):
     import jax
@@ -97,7 +108,10 @@ def test_an_adapted_student_is_float32_whatever_it_was_computed_in(student, fram
 
 
 def test_the_teacher_is_asked_through_a_folder_of_its_own(student, frames, monkeypatch):
+    asked = []
+
     def imagined(folder, settings, entries):
+        asked.append(settings.mask_threshold)
         (entry,) = entries
         request = read_entry(entry).request
         assert request.thresholds == (0.5, 0.6) and len(request.frames) == 2
@@ -109,6 +123,9 @@ def test_the_teacher_is_asked_through_a_folder_of_its_own(student, frames, monke
     monkeypatch.setattr(process, "run_teacher", imagined)
     tracks = dj.ask_teacher(student, frames[:2], settings=SETTINGS, thresholds=(0.5, 0.6))
     assert tracks.masks().shape == (2, 1, *SIZE) and tracks.masks().all()
+    assert tracks.lr == 1e-4 and asked == [2.0]  # of the embedded teacher's card
+    dj.ask_teacher(student, frames[:2], mask_threshold=0.5, thresholds=(0.5, 0.6))
+    assert asked == [2.0, 0.5]
 
     monkeypatch.setattr(process, "run_teacher", lambda *_: {"frames-1": "it is tired"})
     with pytest.raises(UserError, match="the teacher failed: it is tired"):

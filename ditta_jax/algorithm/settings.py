@@ -13,6 +13,7 @@ from ditta_jax.students.groups import GROUPS
 
 PROTOCOLS = ("freeze", "online")
 _LOSS_ON = ("probabilities", "logits")
+_LR = 1e-3  # the paper's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Settings:
 
     Attributes:
         iters: passes over the warm-up frames, at least 1.
-        lr: learning rate of AdamW, at least 0; beta1, beta2, eps, weight_decay likewise.
+        lr: learning rate of AdamW, at least 0; None: what the teacher of the masks asks for, else
+            the paper's.
+        beta1: of AdamW, at least 0 and below 1; beta2 likewise; eps, weight_decay: at least 0.
         momentum: share of itself that the momentum network keeps at each step, 0 to 1.
         dropout: rate of the channel dropout, below 1.
         train: which parameters move: "decoder" (fusion included), "classifier", "addon", "norms"
@@ -45,7 +48,7 @@ class Settings:
     """
 
     iters: int = 5
-    lr: float = 1e-3
+    lr: float | None = None
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
@@ -79,6 +82,8 @@ class Settings:
             _check(name, getattr(self, name), getattr(self, name) in known, _one_of(known))
         for name, (low, high, kind) in _RANGES.items():
             value = getattr(self, name)
+            if name == "lr" and value is None:
+                continue
             words = f"in {low:g} … {high:g}" if math.isfinite(high) else f"{low:g} or more"
             words = f"{'a whole number' if kind is int else 'a number'} {words}"
             _check(name, value, _is_number(value, kind) and low <= value <= high, words)
@@ -94,7 +99,8 @@ class Settings:
 
     def hyperparameters(self) -> Hyperparameters:
         """The numbers that a compiled adaptation takes as arguments."""
-        return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters._fields})
+        values = {name: getattr(self, name) for name in Hyperparameters._fields}
+        return Hyperparameters(**{**values, "lr": _LR if self.lr is None else self.lr})
 
     def compiled(self, input_size: tuple[int, int]) -> AdaptationSettings:
         """The settings that choose what an adaptation at (Hi, Wi) = `input_size` compiles to."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from ditta_jax.configuration.schema import SCHEMA, flat
 from ditta_jax.configuration.setting import Schema, Setting
@@ -99,6 +100,8 @@ def _section(config: ConfigDict, schema: Schema, where: str, prefix: str) -> Con
 
 def _value(key: str, value: Any, setting: Setting, where: str) -> Any:
     """A value in its setting's type and range."""
+    if value is None and setting.of_teacher:
+        return placeholder(type(setting.default))
     try:
         return fitted(value, setting.default, setting.range)
     except ValueError as error:

@@ -6,8 +6,10 @@ From this table come `default_config()`, the checks, `--help` and the page of se
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from ditta_jax.configuration.method_sections import METHODS
 from ditta_jax.configuration.setting import FLAG as _FLAG
@@ -195,7 +197,11 @@ SCHEMA: Schema = {
         ),
         "dtype": Setting("float32", one_of("float32", "bfloat16"), "it computes in", "bfloat16"),
         "mask_threshold": Setting(
-            0.0, between(-1000.0, 1000.0), "logit above which a pixel is in a mask", "0"
+            0.0,
+            between(-1000.0, 1000.0),
+            "logit above which a pixel is in a mask; unset: the teacher's own (embedded: 2.0)",
+            "0",
+            of_teacher=True,
         ),
         "threshold_first": Setting(
             0.8, _SHARE, "peak reliability for a prompt on frame 0, a share", "0.8"
@@ -227,7 +233,13 @@ SCHEMA: Schema = {
     },
     "tta": {
         "iters": Setting(5, between(1, 100000), "passes over the warm-up frames", "5"),
-        "lr": Setting(1e-3, _LEARNING_RATE, "learning rate of AdamW", "1e-3"),
+        "lr": Setting(
+            1e-3,
+            _LEARNING_RATE,
+            "learning rate of AdamW; unset: the teacher's own (embedded: 1e-4)",
+            "1e-3",
+            of_teacher=True,
+        ),
         "beta1": Setting(0.9, _RATE_BELOW_ONE, "of AdamW", "0.9"),
         "beta2": Setting(0.999, _RATE_BELOW_ONE, "of AdamW", "0.999"),
         "eps": Setting(1e-8, between(1e-30, 1.0), "of AdamW", "1e-8"),
@@ -399,11 +411,18 @@ SCHEMA: Schema = {
 
 
 def default_config(schema: Schema = SCHEMA) -> ConfigDict:
-    """Every setting with its default; the paper's values wherever the paper has one."""
+    """Every setting with its default; the paper's values wherever the paper has one.
+
+    What the teacher decides is None, and takes values of its type.
+    """
     config = ConfigDict()
     for key, entry in schema.items():
-        config[key] = entry.default if isinstance(entry, Setting) else default_config(entry)
+        config[key] = _default(entry) if isinstance(entry, Setting) else default_config(entry)
     return config
+
+
+def _default(setting: Setting) -> Any:
+    return placeholder(type(setting.default)) if setting.of_teacher else setting.default
 
 
 def flat(schema: Schema = SCHEMA, prefix: str = "") -> Iterator[tuple[str, Setting]]:

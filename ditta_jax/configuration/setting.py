@@ -15,12 +15,15 @@ class Setting(NamedTuple):
         range: the values that are allowed.
         meaning: one line, with the unit.
         paper: the paper's (or the released program's) value, where it is another or notable.
+        of_teacher: unset (None) until the teacher is known: what its card says holds, else the
+            default.
     """
 
     default: Any
     range: Range
     meaning: str
     paper: str = ""
+    of_teacher: bool = False
 
 
 Schema = dict[str, "Setting | Schema"]

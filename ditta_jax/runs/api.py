@@ -32,6 +32,7 @@ from ditta_jax.students import checkpoint
 from ditta_jax.students.card import StudentCard
 from ditta_jax.students.student import Student as Network
 from ditta_jax.teacher import cache, process
+from ditta_jax.teacher.card import card_of
 from ditta_jax.teacher.tracks import Tracks
 
 Video = UInt8[np.ndarray, "T H W 3"]
@@ -108,7 +109,7 @@ def ask_teacher(
     *,
     thresholds: tuple[float, float] = (0.8, 0.8),
     max_objects: int = 100,
-    mask_threshold: float = 0.0,
+    mask_threshold: float | None = None,
     device: str = "auto",
     dtype: str = "float32",
 ) -> Tracks:
@@ -124,7 +125,7 @@ def ask_teacher(
         settings: of the student's computation.
         thresholds: peak reliability for a prompt on frame 0 and on later frames, 0 to 1.
         max_objects: prompted in all, at most.
-        mask_threshold: logit above which a pixel is in a mask.
+        mask_threshold: logit above which a pixel is in a mask; None: the teacher's own, else 0.
         device: of the teacher: "auto", "cpu", "cuda", …
         dtype: it computes in: "float32" or "bfloat16".
 
@@ -141,13 +142,16 @@ def ask_teacher(
         warm_up = stages.label_warm_up(model, frames, settings, "frames")
     names = tuple(f"{t:05d}" for t in range(len(frames)))
     request = request_of(warm_up, names, model.num_classes, thresholds, max_objects)
+    card = card_of(teacher)
+    if mask_threshold is None:
+        mask_threshold = card.mask_threshold or 0.0
     asked = _Teacher(teacher, str(checkpoint), device, dtype, mask_threshold)
     with tempfile.TemporaryDirectory(prefix="ditta-") as folder:
         entry = cache.write_request(folder, request, _ArrayFrames(frames))
         failed = process.run_teacher(folder, asked, [entry])
         if failed:
             raise UserError(f"the teacher failed: {next(iter(failed.values()))}")
-        return Tracks.from_cache(entry)
+        return Tracks.from_cache(entry)._replace(lr=card.lr)
 
 
 def adapt_student(
@@ -163,7 +167,7 @@ def adapt_student(
         student: not changed.
         frames: the warm-up frames, RGB.
         tracks: masks of objects on these frames.
-        settings: of all stages.
+        settings: of all stages; where `lr` is None, that of the tracks' teacher holds.
         name: of the video: random numbers depend on it and on the seed.
 
     Raises:
@@ -177,6 +181,8 @@ def adapt_student(
             f"tracks: masks of {tracks.length} frames of {list(tracks.size)}, but frames are "
             f"{len(frames)} of {list(frames.shape[1:3])}"
         )
+    if settings.lr is None:
+        settings = dataclasses.replace(settings, lr=tracks.lr)
     with precision.policy(settings.compute, settings.matmul):
         model = take_apart(student.network, settings.compute, settings.train)
         warm_up = stages.label_warm_up(model, frames, settings, name)

@@ -96,7 +96,7 @@ def lines(
 
     Args:
         previews: of all videos.
-        config: the settings.
+        config: the settings, nothing left unset.
         footprint: of the student.
         places: folders of "the teacher's answers" and of "compiled programs".
         needs: what the methods need of the teacher.
@@ -113,6 +113,10 @@ def lines(
             f" {held:.0f} MiB held, compiled programs' own memory not counted"
         )
     yield f"teacher: {config.teacher.config} on {config.teacher.device}"
+    yield (
+        f"  teacher.mask_threshold={config.teacher.mask_threshold:g}, tta.lr={config.tta.lr:g}"
+        " (as set, or its own)"
+    )
     if TRACKS in needs:
         frames = sum(own.frames for own in previews if not own.faults)
         yield f"  it tracks through whole videos ({frames} frames in all), not the warm-up only"

@@ -5,10 +5,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ditta_jax.algorithm.settings import Settings
+from ditta_jax.configuration.schema import flat
 from ditta_jax.errors import UserError
 from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import Method
 from ditta_jax.names import fault_of
+from ditta_jax.teacher.card import card_of
 
 # Where each setting stands in a configuration.
 KEYS = {
@@ -30,6 +32,22 @@ KEYS = {
     "protocol": "protocol",
     "seed": "seed",
 }
+
+# What a teacher's card decides as long as a person does not.
+OF_TEACHER = {"teacher.mask_threshold": "mask_threshold", "tta.lr": "lr"}
+
+
+def with_teachers_own(config: ConfigDict) -> ConfigDict:
+    """A copy in which nothing is left unset: the teacher's card decides, else the defaults."""
+    card, defaults = card_of(config.teacher.config), dict(flat())
+    copy = config.copy_and_resolve_references()
+    with copy.unlocked():
+        for key, name in OF_TEACHER.items():
+            if _value(config, key) is None:
+                own = getattr(card, name)
+                value = defaults[key].default if own is None else own
+                copy.update_from_flattened_dict({key: value})
+    return copy
 
 
 def settings_of(config: ConfigDict) -> Settings:

@@ -26,7 +26,7 @@ class Work(NamedTuple):
     """Everything the videos share.
 
     Attributes:
-        config: the settings as a person gave them.
+        config: the settings as a person gave them; what was left unset is the teacher's own.
         settings: of the computation.
         methods: by name, in order.
         student: as loaded.
@@ -86,6 +86,7 @@ def open_work(config: ConfigDict, shared: SharedLabels | None = None) -> Work:
     Raises:
         UserError: student, data and settings do not fit together.
     """
+    config = run_settings.with_teachers_own(config)
     student, card = checkpoint.load(config.student.checkpoint)
     if config.fusion.radius >= 0:
         student = with_radius(student, config.fusion.radius)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from ditta_jax.errors import UserError
 from ditta_jax.teacher import identity
 from ditta_jax.teacher.cache import read_masklets, teacher_key
+from ditta_jax.teacher.card import card_of
 from ditta_jax.teacher.child import Child, ending, new_inbox
 
 _POOL_SECONDS = 5.0  # that a pool may need to put an end to a silent worker
@@ -129,7 +130,7 @@ def _teacher_arguments(settings: TeacherSettings) -> list[str]:
     arguments = [f"--config={settings.config}", f"--dtype={settings.dtype}"]
     if settings.checkpoint:
         arguments.append(f"--checkpoint={settings.checkpoint}")
-    if settings.mask_threshold:
+    if settings.mask_threshold != (card_of(settings.config).mask_threshold or 0.0):
         arguments.append(f"--mask-threshold={settings.mask_threshold!r}")
     if settings.target:
         arguments.append(f"--target={settings.target}")

@@ -26,11 +26,13 @@ class Tracks(NamedTuple):
         objects: ids, ascending from 1.
         frames: per frame, (id, COCO compressed run lengths) of the objects that it shows. Of
             overlapping objects with equal votes, the later in this list wins.
+        lr: learning rate that the teacher's own card asks for; None if it has none.
     """
 
     size: tuple[int, int]
     objects: tuple[int, ...]
     frames: tuple[tuple[tuple[int, str], ...], ...]
+    lr: float | None = None
 
     @staticmethod
     def from_masks(masks: Bool[np.ndarray, "T O H W"]) -> Tracks:

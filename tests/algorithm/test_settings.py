@@ -38,3 +38,8 @@ def test_values_that_do_not_exist_are_refused(name, value, words):
 
 def test_whole_numbers_serve_as_real_ones():
     assert Settings(lr=1, weight_decay=0).lr == 1
+
+
+def test_without_a_learning_rate_the_papers_holds():
+    assert Settings().lr is None and Settings().hyperparameters().lr == 1e-3
+    assert Settings(lr=0).hyperparameters().lr == 0

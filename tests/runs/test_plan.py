@@ -3,6 +3,7 @@ import pytest
 from ditta_jax.configuration import default_config
 from ditta_jax.runs.plan import Footprint, footprint_of, lines, programs_of
 from ditta_jax.runs.preflight import Preview
+from ditta_jax.runs.settings import with_teachers_own
 
 SMALL = Preview("a", (96, 160), 60, 6, 54, 54, (), ("a: a warning",))
 OTHER = Preview("bb", (480, 853), 20, 2, 18, 0, (), ())
@@ -50,13 +51,15 @@ def test_the_plan_in_words(tmp_path):
     (answers / "bb-0123456789abcdef").mkdir(parents=True)
     (answers / "bb-0123456789abcdef" / "masklets-00.json").write_text("")
     places = {"teacher's answers": answers, "compiled programs": tmp_path / "none"}
-    told = list(lines([SMALL, OTHER, BAD], default_config(), Footprint(0, 0, 1.0), places))
+    config = with_teachers_own(default_config())
+    told = list(lines([SMALL, OTHER, BAD], config, Footprint(0, 0, 1.0), places))
     assert told[0] == "a   96x160  60 frames: 6 warm-up, 54 segmented, 54 labelled"
     assert told[1].endswith("20 frames: 2 warm-up, 18 segmented, no labels")
     assert told[2].startswith("programs to compile (2 sizes")
     assert f"teacher's answers: 1 entry in {answers}" in told
     assert f"compiled programs: nothing yet in {tmp_path / 'none'}" in told
     assert "  1 of 2 videos have some, used if the prompts are the same" in told
+    assert "  teacher.mask_threshold=2, tta.lr=0.0001 (as set, or its own)" in told
     assert "warning: a: a warning" in told
     assert not any("whole videos" in line for line in told)
     more = lines([SMALL, OTHER, BAD], default_config(), Footprint(0, 0, 1.0), places, {"tracks"})

@@ -4,9 +4,16 @@ import pytest
 
 from ditta_jax.algorithm.settings import Settings
 from ditta_jax.configuration import default_config
+from ditta_jax.configuration.command_line import load
 from ditta_jax.errors import UserError
 from ditta_jax.runs import settings as run_settings
-from ditta_jax.runs.settings import first_scored, methods_of, settings_of, warm_up_length
+from ditta_jax.runs.settings import (
+    first_scored,
+    methods_of,
+    settings_of,
+    warm_up_length,
+    with_teachers_own,
+)
 
 
 @pytest.fixture
@@ -71,6 +78,43 @@ def test_every_setting_comes_from_its_key(config):
         "temperature": 2.0,
         "attention": "pallas",
     }
+
+
+@pytest.mark.parametrize(
+    ("teacher", "given", "threshold", "lr"),
+    [
+        ("embedded", {}, 2.0, 1e-4),
+        ("embedded", {"tta.lr": 1e-3}, 2.0, 1e-3),
+        ("embedded", {"teacher.mask_threshold": 0.0}, 0.0, 1e-4),
+        ("large", {}, 0.0, 1e-3),
+        ("flow", {"tta.lr": 3e-4}, 0.0, 3e-4),
+    ],
+)
+def test_what_is_not_set_is_the_teachers_own(config, teacher, given, threshold, lr):
+    config.update_from_flattened_dict({"teacher.config": teacher, **given})
+    config.lock()
+    found = with_teachers_own(config)
+    assert (found.teacher.mask_threshold, found.tta.lr) == (threshold, lr)
+    assert with_teachers_own(found).to_dict() == found.to_dict() and found.is_locked
+    assert settings_of(found).lr == lr == settings_of(found).hyperparameters().lr
+    changed = ("teacher.mask_threshold", "tta.lr")
+    for key, value in flatten(config.to_dict()).items():
+        assert key in changed or flatten(found.to_dict())[key] == value
+
+
+def test_the_demo_leaves_the_teachers_own_to_the_teacher():
+    demo = load("demo")
+    assert demo.teacher.mask_threshold is None
+    found = with_teachers_own(demo)
+    assert (found.teacher.mask_threshold, found.tta.lr) == (2.0, 1e-4)
+
+
+def flatten(nested, prefix=""):
+    flat = {}
+    for key, value in nested.items():
+        inner = isinstance(value, dict)
+        flat |= flatten(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+    return flat
 
 
 def test_a_wrong_value_is_named_by_its_key(config):

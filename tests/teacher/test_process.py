@@ -31,7 +31,7 @@ def settings(**values):
         "checkpoint": DIGEST,
         "device": "cpu",
         "dtype": "float32",
-        "mask_threshold": 0.0,
+        "mask_threshold": 2.0,  # its own
         "python": "",
         "run": True,
         "target": "",

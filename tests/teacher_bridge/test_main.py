@@ -62,7 +62,7 @@ def start(*arguments):
 
 
 def test_three_frames_through_a_real_sam2(cache, nano_weights, capfd):
-    key = teacher_key(teacher_identity("embedded", str(nano_weights)))
+    key = teacher_key(teacher_identity("embedded", str(nano_weights), mask_threshold=2.0))
     first, second = sorted(cache.iterdir())
     # What a killed run leaves: a partial file, and an answer cut off by a full disk.
     (first / f".{masklets_path(first, key).name}.1-1.partial").write_bytes(b'{\n"checksum"')

@@ -11,6 +11,7 @@ from ditta_jax.configuration import default_config
 from ditta_jax.files import write_atomically
 from ditta_jax.runs.page import budget, run_data
 from ditta_jax.runs.page.run_data import Run
+from ditta_jax.runs.settings import with_teachers_own
 
 GENERATOR = b'<meta name="generator" content="ditta-jax">'  # as the page itself says it
 
@@ -42,7 +43,7 @@ def is_page(path: Path) -> bool:
 def page_of(runs: Sequence[Run], most_bytes: int = budget.MOST_BYTES) -> str:
     """The text of the page."""
     told = _with_different_names([run_data.told(run) for run in runs])
-    default = run_data.flat(default_config().to_dict())
+    default = run_data.flat(with_teachers_own(default_config()).to_dict())
     data = {
         "runs": told,
         "settings": run_data.differing(told, default),
