@@ -62,7 +62,7 @@ def test_the_plan_in_words(tmp_path):
     assert "  teacher.mask_threshold=2, tta.lr=0.0001 (as set, or its own)" in told
     assert "warning: a: a warning" in told
     assert not any("whole videos" in line for line in told)
-    more = lines([SMALL, OTHER, BAD], default_config(), Footprint(0, 0, 1.0), places, {"tracks"})
+    more = lines([SMALL, OTHER, BAD], config, Footprint(0, 0, 1.0), places, {"tracks"})
     whole = "  it tracks through whole videos (80 frames in all), not the warm-up only"
     assert whole in list(more)
     assert "cannot be done: c: c.mp4: no such video file" in told
