@@ -16,6 +16,7 @@ from ditta_jax.students import checkpoint
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 from ditta_jax.teacher import ground_truth
+from tests.docs import schemas
 
 SIZES = SegFormerConfig(
     len(CLASSES), (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=8
@@ -78,9 +79,9 @@ def test_a_row_for_each_variant_and_method(whole, config):
         assert gain["low"] <= gain["mean"] <= gain["high"] and gain["videos"] == 2
         assert row["preparation_seconds"] > 0 and row["frames_per_second"] > 0
     folder = Path(config.output) / "compared"
-    assert json.loads((folder / "compare.json").read_text())["rows"] == json.loads(
-        json.dumps(whole["rows"])
-    )
+    written = json.loads((folder / "compare.json").read_text())
+    schemas.check("compare", written)
+    assert written["rows"] == json.loads(json.dumps(whole["rows"]))
     text = (folder / "compare.md").read_text()
     assert "| 50 % | as configured | DiTTA |" in text and "| no dropout | DiTTA |" in text
 
