@@ -15,7 +15,8 @@ Videos that cannot be done are named, the others are done, and the exit status i
 Example: python -m ditta_jax.adapt --config configs/demo.py --config.tta.iters=3
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
@@ -26,6 +27,7 @@ from ditta_jax.errors import UserError, run
 if TYPE_CHECKING:  # the settings are read before these, and what they import, are loaded
     from ditta_jax.data.video import Video
     from ditta_jax.runs.failures import Failures
+    from ditta_jax.runs.hosts import Host
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.shared_labels import SharedLabels
     from ditta_jax.runs.teaching import Entries
@@ -45,14 +47,17 @@ def main() -> int:
     config, given = from_command_line("ditta_jax.adapt", switches=SWITCHES)
 
     from ditta_jax.algorithm import precision
-    from ditta_jax.runs import devices, progress, settings
+    from ditta_jax.runs import devices, hosts, progress, settings
 
     settings.check(config)
-    devices.prepare(compute=config.precision.compute, matmul=config.precision.matmul)
+    computes = {"compute": config.precision.compute, "matmul": config.precision.matmul}
     if given["dry-run"]:
+        devices.prepare(**computes)
         return tell_plan(config)
-    with precision.policy(**config.precision), progress.quietly(given["quiet"]):
-        result = adapt_videos(config)
+    with hosts.joined(config.parallel, Path(config.output) / config.name) as host:
+        devices.prepare(**computes)
+        with precision.policy(**config.precision), progress.quietly(given["quiet"]):
+            result = adapt_videos(config, host)
     return 1 if result["failed"] else 0
 
 
@@ -71,47 +76,87 @@ def tell_plan(config: ConfigDict) -> int:
     return 1 if any(own.faults for own in previews) else 0
 
 
-def adapt_videos(config: ConfigDict, shared: "SharedLabels | None" = None) -> dict:
-    """Stages A to D on every video of the configuration; returns the content of result.json.
+def adapt_videos(
+    config: ConfigDict, host: "Host | None" = None, shared: "SharedLabels | None" = None
+) -> dict:
+    """Stages A to D on every video of the configuration.
 
     Args:
         config: the settings.
+        host: this process, where the run has several.
         shared: stage A's results, where several runs share them.
+
+    Returns:
+        the content of result.json; of a process that is not the first, the failures only.
 
     Raises:
         UserError: no video could be done.
     """
-    from ditta_jax.runs import finished, results, teaching
-    from ditta_jax.runs.failures import Failures
     from ditta_jax.runs.notices import notices
-    from ditta_jax.runs.page.page import write_page
     from ditta_jax.runs.progress import RunProgress
-    from ditta_jax.runs.published import beside_published
-    from ditta_jax.runs.warm_ups import WarmUps
+    from ditta_jax.runs.shares import share_out
     from ditta_jax.runs.work import open_work
 
     work = open_work(config, shared)
     names = work.videos.names
-    with work.run.opened(names), WarmUps(config.parallel.keep_gb * 1e9, work.run.path) as warm_ups:
+    with RunProgress(len(names)) as progress:
+        for line in notices(config):
+            progress.say(line)
+    if host is None or host.alone:
+        with work.run.opened(names):
+            return write_results(work, *adapt_some(work, names))
+    shares = share_out(work.run, names, host, config.parallel.videos)
+    for share in shares.each():
+        _, failures = adapt_some(work, share.videos)
+        shares.finish(share, failures)
+    failed = shares.failures()
+    if host.process > 0:
+        print(f"process {host.process} of {host.processes} is done; process 0 tells the results")
+        return {"failed": failed}
+    records = {name: work.run.read_finished(name) for name in names if name not in failed}
+    return write_results(work, records, failed)
+
+
+def adapt_some(
+    work: "Work", names: Sequence[str]
+) -> tuple[dict[str, "VideoRecord"], dict[str, str]]:
+    """Stages A to D on some of the videos; their records, and why others could not be done."""
+    from ditta_jax.runs import finished, results, teaching
+    from ditta_jax.runs.failures import Failures
+    from ditta_jax.runs.progress import RunProgress
+    from ditta_jax.runs.warm_ups import WarmUps
+
+    with WarmUps(work.config.parallel.keep_gb * 1e9, work.run.path) as warm_ups:
         with RunProgress(len(names)) as progress:
-            for line in notices(config):
-                progress.say(line)
             failures = Failures(progress.say)
-            records, parts = finished.finished_before(work, failures, progress)
+            records, parts = finished.finished_before(work, names, failures, progress)
         to_do = [name for name in parts if name not in records]
         entries = teaching.label_and_ask(work, to_do, warm_ups, failures)
-        with RunProgress(len(names), done=len(records) + len(failures)) as progress:
-            for group in groups_of_videos(work, {*records, *failures}):
+        left = [name for name in to_do if name not in failures]
+        with RunProgress(len(names), done=len(names) - len(left)) as progress:
+            for group in groups_of_videos(work, left):
                 with progress.videos([video.name for video in group]):
                     for record in adapt_group(work, group, entries, warm_ups, failures, progress):
                         own = entries.get(record.name)
                         finished.save_finished(work, record, parts[record.name], own)
                         records[record.name] = record
                         progress.note(results.so_far(records.values()))
-        done = [records[name] for name in names if name in records]
-        result = work.run.write_result(done, failures)
-        if done and config.report.page:
-            write_page([work.run.path], work.run.page_file)
+    return records, failures
+
+
+def write_results(
+    work: "Work", records: Mapping[str, "VideoRecord"], failures: Mapping[str, str]
+) -> dict:
+    """Write and print what is said of all videos; returns the content of result.json."""
+    from ditta_jax.runs import results
+    from ditta_jax.runs.page.page import write_page
+    from ditta_jax.runs.published import beside_published
+
+    config, names = work.config, work.videos.names
+    done = [records[name] for name in names if name in records]
+    result = work.run.write_result(done, failures)
+    if done and config.report.page:
+        write_page([work.run.path], work.run.page_file)
     if not done:
         first, message = next(iter(failures.items()))
         raise UserError(f"no video could be done; {first}: {message}")
@@ -128,16 +173,14 @@ def adapt_videos(config: ConfigDict, shared: "SharedLabels | None" = None) -> di
 # ============================================================================ which videos
 
 
-def groups_of_videos(work: "Work", done: Container[str]) -> Iterator[list["Video"]]:
-    """The videos to do, `parallel.videos` at a time; a group is of one size.
+def groups_of_videos(work: "Work", names: Sequence[str]) -> Iterator[list["Video"]]:
+    """Videos `parallel.videos` at a time; a group is of one size.
 
     With the size of the video the network's input is of one size too.
     """
     group: list[Video] = []
-    for index, name in enumerate(work.videos.names):
-        if name in done:
-            continue
-        video = work.videos[index]
+    for name in names:
+        video = work.videos.named(name)
         if group and video.size != group[0].size:
             yield group
             group = []

@@ -25,7 +25,7 @@ def main() -> int:
     devices.trust_products()
     import jax
 
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     for name, value in devices.identity(device).items():
         print(f"{name:16} {value or '-'}")
     print(f"{'devices':16} {', '.join(str(d) for d in jax.devices())}")

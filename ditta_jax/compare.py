@@ -114,7 +114,7 @@ def run_cells(config: ConfigDict, cells: "Sequence[Cell]") -> tuple[list["Done"]
         with RunProgress(len(cells)) as progress:
             progress.say(f"cell {place} of {len(cells)}: {cell.title}")
         try:
-            done.append(done_cell(cell, adapt_videos(cell.config, shared)))
+            done.append(done_cell(cell, adapt_videos(cell.config, shared=shared)))
         except WriteError:
             raise
         except UserError as error:  # no video of the cell could be done

@@ -173,7 +173,7 @@ def sweep_videos(
         with RunProgress(len(names), done=len(names) - len(left)) as progress:
             for name in left:
                 with progress.video(name), failures.of(name):
-                    video, asked = work.videos[names.index(name)], entries.get(name)
+                    video, asked = work.videos.named(name), entries.get(name)
                     warm_up = teaching.label_once(work, video, warm_ups, progress)
                     masks = teaching.masks_of(work, video, warm_up, asked)
                     missing = [i for i in range(len(grid)) if found[name][i + 1] is None] or [0]

@@ -293,14 +293,14 @@ def test_a_group_is_of_one_size_and_of_unfinished_videos():
     config.parallel.videos = 2
     work = SimpleNamespace(config=config, videos=videos)
 
-    def groups(finished):
-        return ["".join(v.name for v in group) for group in adapt.groups_of_videos(work, finished)]
+    def groups(names):
+        return ["".join(v.name for v in group) for group in adapt.groups_of_videos(work, names)]
 
-    assert groups(()) == ["ab", "cd", "e", "f"]
-    assert groups(("b",)) == ["ac", "d", "e", "f"]
-    assert groups(sizes) == []
+    assert groups("abcdef") == ["ab", "cd", "e", "f"]
+    assert groups("acdef") == ["ac", "d", "e", "f"]
+    assert groups("") == []
     config.parallel.videos = 1
-    assert groups("df") == ["a", "b", "c", "e"]
+    assert groups("abce") == ["a", "b", "c", "e"]
 
 
 def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):

@@ -68,7 +68,7 @@ class Ours:
 def measure(work: Workload, task: Task) -> Measurement:
     """Losses, times and memory."""
     ours = Ours(work, task.compute, task.attention)
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     name = f"{device.platform}: {device.device_kind}"
     result = Measurement(task.rival, f"jax {jax.__version__}", name)
     state, losses = ours.adapt(ours.state(), ours.warm_up, measurement.PASSES)

@@ -136,4 +136,21 @@ def _warm_up_ends(config: ConfigDict) -> str:
     return ""
 
 
-_RULES = (_palette_fits, _heads_divide, _warm_up_ends)
+def _processes_fit(config: ConfigDict) -> str:
+    own = config.parallel
+    if own.coordinator in ("", "auto"):
+        if (own.processes, own.process) != (1, 0):
+            return (
+                "'parallel.processes' and 'parallel.process' go with an address of process 0 in"
+                " 'parallel.coordinator'"
+            )
+    elif own.processes < 2:
+        return "'parallel.processes' must be 2 or more where 'parallel.coordinator' is an address"
+    elif own.process >= own.processes:
+        return f"'parallel.process' must be below 'parallel.processes' ({own.processes})"
+    if own.coordinator and config.tta.save:  # Orbax writes in process 0 only
+        return "'tta.save' must be False with 'parallel.coordinator': it needs a single process"
+    return ""
+
+
+_RULES = (_palette_fits, _heads_divide, _processes_fit, _warm_up_ends)

@@ -325,6 +325,16 @@ SCHEMA: Schema = {
             "gigabytes of stage A's results kept in memory while the teacher works; the rest on "
             "disk",
         ),
+        "coordinator": Setting(
+            "",
+            text("auto, an address such as 10.0.0.1:8476, or empty", r"(auto|\S+:\d{1,5})?"),
+            "of the run's processes on many hosts: the address of process 0, or auto where the "
+            "environment tells (TPU pods, Slurm, …); empty: one process",
+        ),
+        "processes": Setting(
+            1, between(1, 10**5), "of the run; auto finds it, and the next one, by itself"
+        ),
+        "process": Setting(0, between(0, 10**5), "number of this one, from 0"),
     },
     "compare": {
         "percents": Setting(

@@ -38,6 +38,7 @@ class Videos(Sequence[Video]):
     def __init__(self, names: Sequence[str], opener: Any):
         """`opener(index)` gives the video of that index."""
         self.names = tuple(names)
+        self._places = {name: place for place, name in enumerate(self.names)}
         self._opener = opener
 
     def __len__(self) -> int:
@@ -49,6 +50,10 @@ class Videos(Sequence[Video]):
         if not 0 <= index < len(self):
             raise IndexError(f"video {index} of {len(self)}")
         return self._opener(index)
+
+    def named(self, name: str) -> Video:
+        """The video of that name, opened."""
+        return self[self._places[name]]
 
 
 def open_videos(data: Any, num_classes: int = 0, palette: Palette = ()) -> Videos:

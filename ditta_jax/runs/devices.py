@@ -123,7 +123,7 @@ def refuse_wrong_device(compute: str = "float32", matmul: str = "highest") -> No
     Raises:
         UserError: the device computes wrongly.
     """
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     if device.platform == "cpu":
         return
     known = identity(device) | {"compute": compute, "matmul": matmul}

@@ -6,6 +6,7 @@ after all, since the same command ran before, comes back.
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ditta_jax.files import writing
@@ -16,9 +17,13 @@ class Earlier:
 
     Args:
         run: the run's folder.
+
+    Attributes:
+        alone: whether no other process writes in the run; only then are empty folders removed.
     """
 
     def __init__(self, run: Path) -> None:
+        self.alone = True
         self._run = run
         self._own: Path | None = None
 
@@ -37,13 +42,20 @@ class Earlier:
         for path in paths:
             target = self._folder() / path.relative_to(self._run)
             _move(path, target)
-            _remove_if_empty(path.parent, self._run)
+            self._tidy(path.parent)
 
     def bring_back(self, folder: Path, paths: Iterable[Path]) -> None:
         """Move files and folders of an `earlier-<n>` back to where they were."""
         for path in paths:
             _move(path, self._run / path.relative_to(folder))
-            _remove_if_empty(path.parent, self._run)
+            self._tidy(path.parent)
+
+    def _tidy(self, folder: Path) -> None:
+        """Remove a folder of the run that a move left empty, and those around it."""
+        while self.alone and folder != self._run and not _listing(folder):
+            with writing(folder):
+                folder.rmdir()
+            folder = folder.parent
 
     def _folder(self) -> Path:
         if self._own is None:
@@ -55,15 +67,8 @@ class Earlier:
 def _move(path: Path, target: Path) -> None:
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(target)
-
-
-def _remove_if_empty(folder: Path, run: Path) -> None:
-    """Remove a folder of the run that a move left empty, and those around it."""
-    while folder != run and not _listing(folder):
-        with writing(folder):
-            folder.rmdir()
-        folder = folder.parent
+        with suppress(FileNotFoundError):  # another process of this run was quicker
+            path.rename(target)
 
 
 def _listing(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Which videos an earlier run has finished: their records, and what these follow from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ditta_jax.data.video import Video
@@ -13,18 +14,18 @@ from ditta_jax.runs.work import Work, needs_masks
 
 
 def finished_before(
-    work: Work, failures: Failures, progress: RunProgress
+    work: Work, names: Sequence[str], failures: Failures, progress: RunProgress
 ) -> tuple[dict[str, VideoRecord], dict[str, dict]]:
-    """What earlier runs left behind and that holds for this one.
+    """What earlier runs left behind of some videos and that holds for this one.
 
     Returns:
         records of the finished videos, by name; and of the others that can be opened, what their
         results will follow from.
     """
     records, parts = {}, {}
-    for index, name in enumerate(work.videos.names):
+    for name in names:
         with failures.of(name):
-            video = work.videos[index]
+            video = work.videos.named(name)
             check_video(work, video)
             parts[name] = record_parts(work, video)
             record = work.run.load_finished(

@@ -45,7 +45,7 @@ _PLACES = {
 _OF_ALL_VIDEOS = ("result.json", "losses.jsonl", "report.html")
 # What a sweep and a comparison of the same name keep here.
 _SHARED = (
-    *(lock.NAME, "sweep", "sweep.json"),
+    *(lock.NAME, ".shares", "sweep", "sweep.json"),
     *("cells", "compare.json", "compare.md", "compare.png"),
 )
 _PICTURES = ("overlays", "page", "video")  # settings of `report`
@@ -90,24 +90,43 @@ class RunFolder:
         """
         refuse_foreign(self.path)
         with lock.FolderLock(self.path):
-            config = _read_json(self.path / "config.json")
-            if config is not None and _same_run(config) != _same_run(
-                record_key.plain(self._config)
-            ):
-                self._set_aside_summary("config.json")
-            strangers = list(self._strangers({file_name(video) for video in videos}))
-            if strangers:
-                self._set_aside_summary("config.json")
-                self._earlier.keep(strangers)
-                names = {path.name for path in strangers if path.parent.name == "videos"}
-                log.warning(
-                    "%s: what is of other videos (%s) is now in %s",
-                    self.path,
-                    ", ".join(sorted(name.removesuffix(".json") for name in names)) or "unfinished",
-                    self._earlier.name,
-                )
-            write_atomically(self.path / "config.json", _json(self._config))
+            self.make_own(videos)
             yield self
+
+    def make_own(self, videos: Collection[str]) -> None:
+        """Leave in the folder, whose lock is held, only what may be of this run; see `opened`."""
+        config = _read_json(self.path / "config.json")
+        if config is not None and _same_run(config) != _same_run(record_key.plain(self._config)):
+            self._set_aside_summary("config.json")
+        strangers = list(self._strangers({file_name(video) for video in videos}))
+        if strangers:
+            self._set_aside_summary("config.json")
+            self._earlier.keep(strangers)
+            names = {path.name for path in strangers if path.parent.name == "videos"}
+            log.warning(
+                "%s: what is of other videos (%s) is now in %s",
+                self.path,
+                ", ".join(sorted(name.removesuffix(".json") for name in names)) or "unfinished",
+                self._earlier.name,
+            )
+        write_atomically(self.path / "config.json", _json(self._config))
+
+    def let_others_in(self) -> None:
+        """Other processes of this run write here from now on."""
+        self._earlier.alone = False
+
+    def check_same(self) -> None:
+        """See that process 0 of this run, which has made the folder its own, has these settings.
+
+        Raises:
+            UserError: it has others.
+        """
+        config = _read_json(self.path / "config.json") or {}
+        if _same_run(config) != _same_run(record_key.plain(self._config)):
+            raise UserError(
+                f"{self.path / 'config.json'}: process 0 of this run has other settings; start all "
+                "processes with the same ones"
+            )
 
     # ------------------------------------------------------------------------ finished videos
 
@@ -160,6 +179,18 @@ class RunFolder:
             "asked": self._asked(),
         }
         write_atomically(self._record(self.path, record.name), seal(content))
+
+    def read_finished(self, video: str) -> VideoRecord:
+        """The record of a video that another process of this run has finished.
+
+        Raises:
+            UserError: it is gone or damaged.
+        """
+        path = self._record(self.path, video)
+        try:
+            return VideoRecord.from_json(unseal(path.read_bytes()))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: {error}; run the same command again") from None
 
     def _fault(self, base: Path, video: str, parts: dict[str, Any], masks_now) -> str | None:
         """Why the record of a video is not to be used; None if it is, empty if there is none."""

@@ -45,7 +45,7 @@ def label_and_ask(
     with RunProgress(len(names)) as progress:
         for name in names:
             with progress.video(name), failures.of(name):
-                video = work.videos[work.videos.names.index(name)]
+                video = work.videos.named(name)
                 warm_up = _label(work, video, progress)
                 entries[name] = {
                     need: write_request(work.cache, request, video.frames)

@@ -55,12 +55,22 @@ def refuse_destination(path: str | Path, sources: Collection[Path] = ()) -> None
 
 
 def _write_weights(path: Path, folder: Path, student: Student) -> None:
-    import orbax.checkpoint as ocp
-
     weights = nnx.to_pure_dict(nnx.state(student))
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(weights))
-    with destination.orbax_writing(path, size, folder), ocp.StandardCheckpointer() as checkpointer:
+    with destination.orbax_writing(path, size, folder), _checkpointer() as checkpointer:
         checkpointer.save(folder / "weights", weights)
+
+
+def _checkpointer() -> Any:
+    """Orbax for this process alone: where a run has several, each reads by itself."""
+    import orbax.checkpoint as ocp
+
+    own = jax.process_index()
+    return ocp.StandardCheckpointer(
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process_{own}"
+        )
+    )
 
 
 def _files_of(path: Path) -> set[str]:
@@ -111,8 +121,6 @@ def load(path: str | Path) -> tuple[Student, StudentCard]:
     Raises:
         UserError: no such folder, another kind of checkpoint, or weights that do not fit.
     """
-    import orbax.checkpoint as ocp
-
     embedded = str(path) == "embedded"
     path = SHIPPED / "demo" if embedded else Path(path).absolute()
     if not embedded:
@@ -121,13 +129,13 @@ def load(path: str | Path) -> tuple[Student, StudentCard]:
     _check_files(path, digests)
     student = abstract_student(card.config)
     # without this Orbax looks for the devices that the weights were saved from
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
         nnx.to_pure_dict(nnx.state(student)),
     )
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             # compared before reading: a restore that fails leaves tasks behind that complain later
             _check_shapes(path, checkpointer.metadata(path / "weights").item_metadata.tree, target)
             weights = checkpointer.restore(path / "weights", target)

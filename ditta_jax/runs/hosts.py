@@ -1,0 +1,113 @@
+"""The processes of one run, on one host or on many: who is which, and how they find each other.
+
+They meet at JAX's coordinator, which process 0 is, and share a folder of results. Nothing else
+passes between them: no array, no collective. A process that dies is not waited for, but where
+process 0 dies JAX ends the others.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from ditta_jax.errors import UserError
+from ditta_jax.runs import devices
+from ditta_jax.runs.lock import FolderLock
+from ditta_jax.runs.run_folder import refuse_foreign
+
+AUTO = "auto"
+_MEETING_SECONDS = 300  # that processes wait for each other at the start
+
+
+class Host(NamedTuple):
+    """One process of a run.
+
+    Attributes:
+        process: its number.
+        processes: how many there are.
+        lock: of the run's folder, held; None where the process is alone.
+    """
+
+    process: int = 0
+    processes: int = 1
+    lock: FolderLock | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether there are no others."""
+        return self.lock is None
+
+
+ALONE = Host()
+
+
+@contextmanager
+def joined(parallel: Any, folder: Path) -> Iterator[Host]:
+    """Be one process of the run, from its start to its end; before anything is computed.
+
+    Process 0 leaves last. The others are let in by it, once the folder is prepared
+    (`FolderLock.let_others_in`).
+
+    Args:
+        parallel: the section of the configuration.
+        folder: of the run, the same for all.
+
+    Raises:
+        UserError: the others are not found, another run owns the folder.
+    """
+    if not parallel.coordinator:
+        yield ALONE
+        return
+    devices.trust_products()  # before the devices are asked for
+    process, processes = _meet(parallel)
+    if processes == 1:
+        yield ALONE
+        return
+    try:
+        if process == 0:
+            refuse_foreign(folder)
+            with FolderLock(folder) as lock:
+                _wait_for_all(processes)
+                yield Host(process, processes, lock)
+                lock.wait_until_alone()
+        else:
+            _wait_for_all(processes)
+            with FolderLock(folder, second=True) as lock:
+                yield Host(process, processes, lock)
+                jax.distributed.shutdown()  # while process 0 still waits
+    finally:
+        if jax.distributed.is_initialized():
+            jax.distributed.shutdown()
+
+
+def _meet(parallel: Any) -> tuple[int, int]:
+    """Find the coordinator; the number of this process, and how many there are."""
+    jax.config.update("jax_enable_recoverability", True)  # else one that dies takes all with it
+    jax.config.update("jax_enable_preemption_service", False)  # signals are ours (`errors`)
+    where: dict[str, Any] = {"initialization_timeout": _MEETING_SECONDS}
+    if parallel.coordinator != AUTO:
+        where |= {
+            "coordinator_address": parallel.coordinator,
+            "num_processes": parallel.processes,
+            "process_id": parallel.process,
+            "cluster_detection_method": "deactivate",
+        }
+    try:
+        jax.distributed.initialize(**where)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"parallel.coordinator: {parallel.coordinator}: the processes of this run did not "
+            f"meet: {reason}"
+        ) from error
+    return jax.process_index(), jax.process_count()
+
+
+def _wait_for_all(processes: int) -> None:
+    """Wait until every process has come here; by the coordinator, without the devices."""
+    from orbax.checkpoint import multihost
+
+    meet = multihost.get_barrier_sync_fn(processes=set(range(processes)))
+    meet(key="ditta_jax run", timeout_ms=1000 * _MEETING_SECONDS)
