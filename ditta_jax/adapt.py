@@ -49,7 +49,7 @@ def main() -> int:
     from ditta_jax.algorithm import precision
     from ditta_jax.runs import devices, hosts, progress, settings
 
-    settings.check(config)
+    settings.check(config, several=True)
     computes = {"compute": config.precision.compute, "matmul": config.precision.matmul}
     if given["dry-run"]:
         devices.prepare(**computes)

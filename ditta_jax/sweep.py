@@ -41,16 +41,18 @@ MOST_SETTINGS = 1000  # in one sweep; all of them are in memory at once
 def main() -> int:
     """Read settings and grid, and sweep."""
     config, options = from_command_line(
-        "ditta_jax.sweep", {"grid": "KEY=VALUE,VALUE,…; may be repeated"}
+        "ditta_jax.sweep",
+        {"grid": "KEY=VALUE,VALUE,…; may be repeated"},
+        switches={"quiet": "no progress: only errors and the results"},
     )
     grid = read_grid(options["grid"])
 
     from ditta_jax.algorithm import precision
-    from ditta_jax.runs import devices, settings
+    from ditta_jax.runs import devices, progress, settings
 
     settings.check(config)
     devices.prepare(compute=config.precision.compute, matmul=config.precision.matmul)
-    with precision.policy(**config.precision):
+    with precision.policy(**config.precision), progress.quietly(options["quiet"]):
         rows = sweep(config, grid)
     return 1 if rows[0]["failed"] else 0
 

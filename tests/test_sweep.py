@@ -10,6 +10,8 @@ from ditta_jax.algorithm import precision
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.errors import UserError
+from ditta_jax.runs import devices
+from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.sweep_records import SweepRecords
 from ditta_jax.students import checkpoint
 from ditta_jax.students.segformer.config import SegFormerConfig
@@ -141,3 +143,18 @@ def test_a_grid_that_cannot_be_swept_is_refused(texts, message, said):
 def test_grids_make_their_product():
     grid = sweep.read_grid(["tta.lr=1e-4,1e-3", "tta.momentum=0.9"])
     assert grid == [{"tta.lr": 1e-4, "tta.momentum": 0.9}, {"tta.lr": 1e-3, "tta.momentum": 0.9}]
+
+
+def test_quiet_leaves_the_progress_out(monkeypatch, capsys):
+    def swept(config, grid):
+        with RunProgress(1) as progress:
+            progress.say("at work")
+        return [{"failed": []}]
+
+    monkeypatch.setattr(sweep, "sweep", swept)
+    monkeypatch.setattr(devices, "prepare", lambda **_: None)
+    words = ["sweep", "--config", "demo", "--grid", "tta.lr=1e-3"]
+    for more, said in (([], "at work\n"), (["--quiet"], "")):
+        monkeypatch.setattr("sys.argv", words + more)
+        assert sweep.main() == 0
+        assert capsys.readouterr().err == said

@@ -77,14 +77,23 @@ def methods_of(config: ConfigDict) -> dict[str, Method]:
     }
 
 
-def check(config: ConfigDict) -> None:
+def check(config: ConfigDict, several: bool = False) -> None:
     """Report a value that does not exist before any work is done.
+
+    Args:
+        config: the settings.
+        several: whether the command can be one process of several.
 
     Raises:
         UserError: names the key, the value and what is allowed.
     """
     settings_of(config)
     methods_of(config)
+    if config.parallel.coordinator and not several:
+        raise UserError(
+            "parallel.coordinator must be empty: of the commands, only ditta_jax.adapt runs in "
+            "several processes"
+        )
     if fault := fault_of(config.name):
         raise UserError(f"name: {config.name!r} cannot name the folder of results: {fault}")
     if not 0 < config.warmup.percent <= 100:

@@ -151,3 +151,10 @@ def test_methods_come_in_the_order_of_the_configuration(config):
         ("ditta", "ditta"),
         ("frozen", "frozen"),
     ]
+
+
+def test_only_adapt_runs_in_several_processes(config):
+    config.parallel.coordinator = "auto"
+    run_settings.check(config, several=True)
+    with pytest.raises(UserError, match=r"parallel\.coordinator must be empty"):
+        run_settings.check(config)
