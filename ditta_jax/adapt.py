@@ -50,7 +50,11 @@ def main() -> int:
     from ditta_jax.runs import devices, hosts, progress, settings
 
     settings.check(config, several=True)
-    computes = {"compute": config.precision.compute, "matmul": config.precision.matmul}
+    computes = {
+        "compute": config.precision.compute,
+        "matmul": config.precision.matmul,
+        "memory_fraction": config.parallel.memory_fraction,
+    }
     if given["dry-run"]:
         devices.prepare(**computes)
         return tell_plan(config)
@@ -121,7 +125,8 @@ def adapt_some(
     work: "Work", names: Sequence[str]
 ) -> tuple[dict[str, "VideoRecord"], dict[str, str]]:
     """Stages A to D on some of the videos; their records, and why others could not be done."""
-    from ditta_jax.runs import finished, results, teaching
+    from ditta_jax.runs import finished, results
+    from ditta_jax.runs.exchange import Exchange
     from ditta_jax.runs.failures import Failures
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.warm_ups import WarmUps
@@ -130,12 +135,17 @@ def adapt_some(
         with RunProgress(len(names)) as progress:
             failures = Failures(progress.say)
             records, parts = finished.finished_before(work, names, failures, progress)
-        to_do = [name for name in parts if name not in records]
-        entries = teaching.label_and_ask(work, to_do, warm_ups, failures)
-        left = [name for name in to_do if name not in failures]
-        with RunProgress(len(names), done=len(names) - len(left)) as progress:
-            for group in groups_of_videos(work, left):
-                with progress.videos([video.name for video in group]):
+        to_do = [name for name in parts if name not in records and name not in failures]
+        with (
+            RunProgress(len(names), done=len(names) - len(to_do)) as progress,
+            Exchange(work, to_do, warm_ups, failures, progress) as exchange,
+        ):
+            for group in groups_of_videos(work, to_do):
+                turn = [video.name for video in group]
+                with progress.videos(turn):
+                    exchange.bring(turn)
+                    group = [video for video in group if video.name not in failures]
+                    entries = exchange.entries
                     for record in adapt_group(work, group, entries, warm_ups, failures, progress):
                         own = entries.get(record.name)
                         finished.save_finished(work, record, parts[record.name], own)

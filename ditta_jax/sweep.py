@@ -51,7 +51,9 @@ def main() -> int:
     from ditta_jax.runs import devices, progress, settings
 
     settings.check(config)
-    devices.prepare(compute=config.precision.compute, matmul=config.precision.matmul)
+    devices.prepare(
+        config.precision.compute, config.precision.matmul, config.parallel.memory_fraction
+    )
     with precision.policy(**config.precision), progress.quietly(options["quiet"]):
         rows = sweep(config, grid)
     return 1 if rows[0]["failed"] else 0
@@ -151,6 +153,7 @@ def sweep_videos(
     """
     from ditta_jax.methods.protocol import MASKLETS
     from ditta_jax.runs import finished, teaching
+    from ditta_jax.runs.exchange import Exchange
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.settings import settings_of
     from ditta_jax.runs.sweep_records import SweepRecords, Swept
@@ -169,13 +172,18 @@ def sweep_videos(
                 if None not in found[name]:
                     progress.skip(name)
     to_do = [name for name in found if None in found[name]]
-    with WarmUps(work.config.parallel.keep_gb * 1e9, Path(work.config.output)) as warm_ups:
-        entries = teaching.label_and_ask(work, to_do, warm_ups, failures)
-        left = [name for name in to_do if name not in failures]
-        with RunProgress(len(names), done=len(names) - len(left)) as progress:
-            for name in left:
-                with progress.video(name), failures.of(name):
-                    video, asked = work.videos.named(name), entries.get(name)
+    with (
+        WarmUps(work.config.parallel.keep_gb * 1e9, Path(work.config.output)) as warm_ups,
+        RunProgress(len(names), done=len(names) - len(to_do)) as progress,
+        Exchange(work, to_do, warm_ups, failures, progress) as exchange,
+    ):
+        for name in to_do:
+            with progress.video(name):
+                exchange.bring([name])
+                if name in failures:
+                    continue
+                with failures.of(name):
+                    video, asked = work.videos.named(name), exchange.entries.get(name)
                     warm_up = teaching.label_once(work, video, warm_ups, progress)
                     masks = teaching.masks_of(work, video, warm_up, asked)
                     missing = [i for i in range(len(grid)) if found[name][i + 1] is None] or [0]

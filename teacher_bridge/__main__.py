@@ -23,9 +23,11 @@ from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import teacher_key
 from ditta_jax.teacher.card import card_of
 from ditta_jax.teacher.identity import DTYPES, EMBEDDED, teacher_identity
+from teacher_bridge.serving.entries import find_entries, unanswered, watch
 from teacher_bridge.serving.lifeline import follow_parent
 from teacher_bridge.serving.pool import Pool
-from teacher_bridge.serving.serve import find_entries, serve, unanswered, watch
+from teacher_bridge.serving.questions import Heard
+from teacher_bridge.serving.serve import answer, serve
 from teacher_bridge.serving.teachers import make_teacher
 from teacher_bridge.serving.worker import work
 
@@ -43,24 +45,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     key = teacher_key(identity)
     cache = Path(options.cache)
     devices = options.device.split(",")
-    names = follow_parent() if options.attached or options.worker else None
+    names = follow_parent() if options.listen or options.worker else None
     teacher = make_teacher(options.config, options.checkpoint, devices[0], *masks)
     if names is not None and options.worker:
         work(names, cache, teacher, identity, key, report)
         return 0
 
-    def answer(folders: Sequence[Path]) -> list[str]:
-        if max(options.workers, len(devices)) == 1:
+    one_process = max(options.workers, len(devices)) == 1
+
+    def pool(videos: int) -> Pool:
+        return Pool(_worker_commands(options, devices, videos), report, options.patience)
+
+    def answer_all(folders: Sequence[Path]) -> list[str]:
+        if one_process:
             return serve(folders, teacher, identity, key, report)
         waiting = unanswered(folders, key)
-        pool = Pool(_worker_commands(options, devices, len(waiting)), report, options.patience)
-        return pool.serve(waiting, len(folders) - len(waiting))
+        return pool(len(waiting)).serve(waiting, len(folders) - len(waiting))
 
+    if names is not None:
+        questions = Heard(names, cache, report)
+        if one_process:
+            answer(questions, teacher, identity, key, report)
+        else:
+            pool(max(options.workers, len(devices))).answer(questions)
+        return 0
     if options.watch:
         for folders in watch(cache, options.entry, _WATCH_SECONDS):
-            answer(folders)
+            answer_all(folders)
     folders = find_entries(cache, options.entry)
-    failures = answer(folders)
+    failures = answer_all(folders)
     if failures:
         raise UserError(f"{len(failures)} of {len(folders)} videos failed; first: {failures[0]}")
     return 0
@@ -109,7 +122,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--watch", action="store_true", help="wait for further requests")
     parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
-    parser.add_argument("--attached", action="store_true", help="end when standard input is closed")
+    parser.add_argument(
+        "--listen",
+        action="store_true",
+        help="entries are named on standard input, line by line, until an empty one; ends when it"
+        " is closed",
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.mask_threshold is None:

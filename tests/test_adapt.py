@@ -27,6 +27,7 @@ from ditta_jax.teacher.cache import read_entry, teacher_key, write_masklets
 from ditta_jax.teacher.identity import teacher_identity
 from ditta_jax.teacher.records import Masklets
 from tests.docs import schemas
+from tests.imagined import sessions
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TEACHER = "sha256:" + 64 * "a"
@@ -94,7 +95,7 @@ def settings(base, output, **data):
 
 @pytest.fixture(autouse=True)
 def no_torch(monkeypatch):
-    monkeypatch.setattr(teacher_process, "run_teacher", imagined_teacher)
+    monkeypatch.setattr(teacher_process, "open_session", sessions(imagined_teacher))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def whole_run(base, tmp_path_factory):
     """Folder and result of an uninterrupted run over the two videos."""
     output = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(teacher_process, "run_teacher", imagined_teacher)
+        patch.setattr(teacher_process, "open_session", sessions(imagined_teacher))
         result = adapt.adapt_videos(settings(base, output))
     return output, result
 

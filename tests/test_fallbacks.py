@@ -11,6 +11,7 @@ from ditta_jax.students.student import new_student
 from ditta_jax.teacher import mask_rle, process
 from ditta_jax.teacher.cache import read_entry, teacher_key, write_masklets
 from ditta_jax.teacher.records import Masklets
+from tests.imagined import sessions
 
 SIZE, FRAMES = (32, 48), 4
 SIZES = SegFormerConfig(
@@ -39,7 +40,7 @@ def imagined_teacher(cache, settings, entries, on_progress):
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "run_teacher", imagined_teacher)
+    monkeypatch.setattr(process, "open_session", sessions(imagined_teacher))
     card = checkpoint.StudentCard(SIZES, ("a", "b"), ((0, 0, 0), (9, 9, 9)), {"from": "test"})
     checkpoint.save(tmp_path / "student", new_student(SIZES), card)
     random = np.random.default_rng(0)

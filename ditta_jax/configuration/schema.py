@@ -335,6 +335,17 @@ SCHEMA: Schema = {
             1, between(1, 10**5), "of the run; auto finds it, and the next one, by itself"
         ),
         "process": Setting(0, between(0, 10**5), "number of this one, from 0"),
+        "ahead": Setting(
+            2,
+            between(0, 1024),
+            "videos that the teacher works on while the student adapts to the one before; at least "
+            "one for each of its workers; 0: one after the other",
+        ),
+        "memory_fraction": Setting(
+            0.0,
+            between(0.0, 1.0, below=True),
+            "of a GPU's memory that the student takes, the rest is the teacher's; 0: as JAX does",
+        ),
     },
     "compare": {
         "percents": Setting(

@@ -24,15 +24,21 @@ NO_TRITON_PRODUCTS = "--xla_gpu_enable_triton_gemm=false"
 TRITON_IS_MENDED = (0, 12)
 
 
-def prepare(compute: str, matmul: str) -> None:
+def prepare(compute: str, matmul: str, memory_fraction: float = 0.0) -> None:
     """Set up JAX for a run in a precision; must come before anything is computed.
 
     Programs that take their time to compile or load are told of on stderr.
+
+    Args:
+        compute: dtype of activations.
+        matmul: precision of products.
+        memory_fraction: of a GPU's memory that JAX takes (`share_memory`).
 
     Raises:
         UserError: the device computes wrongly (`refuse_wrong_device`).
     """
     trust_products()
+    share_memory(memory_fraction)
     keep_compiled_programs()
     tell_compilations(lambda line: print(line, file=sys.stderr, flush=True))
     refuse_wrong_device(compute, matmul)
@@ -44,6 +50,16 @@ def trust_products() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if version < TRITON_IS_MENDED and "xla_gpu_enable_triton_gemm" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {NO_TRITON_PRODUCTS}".strip()
+
+
+def share_memory(fraction: float) -> None:
+    """Leave the rest of a GPU's memory to the teacher, unless the environment says how much.
+
+    Args:
+        fraction: that JAX takes when it first uses the GPU; 0: its own choice, three quarters.
+    """
+    if fraction > 0:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{fraction:g}")
 
 
 def keep_compiled_programs() -> None:

@@ -117,7 +117,7 @@ class RunProgress:
         Args:
             name: shown while it runs.
             steps: how many there are, if that is known.
-            video: the one of them that it is about, if it is not all.
+            video: the one that it is about, if it is not all of them; it may be a later one.
         """
         stop_if_interrupted()
         label = self._label(self._names if video is None else (video,))
@@ -155,6 +155,8 @@ class RunProgress:
 
     def _label(self, names: Sequence[str]) -> str:
         """Number and name of current videos: [2/9] b, or [2-4/9] b to d."""
+        if names[0] not in self._names:
+            return names[0]
         first = self._done + 1 + self._names.index(names[0])
         if len(names) == 1:
             return f"[{first}/{self._total}] {names[0]}"

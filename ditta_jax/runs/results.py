@@ -17,6 +17,7 @@ from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import TRACKS
 from ditta_jax.metrics.scores import Scores
 from ditta_jax.runs import memory
+from ditta_jax.runs.timeline import overlap
 from ditta_jax.runs.video_record import VideoRecord
 
 # SAM 2's module comes from either of the last two.
@@ -49,6 +50,7 @@ def result(
             "methods": {name: _method(name, records, classes) for name in methods},
             "videos": [_video(record) for record in records],
             "failed": dict(failures or {}),
+            "overlap": overlap([record.timeline for record in records if record.timeline]),
             "peak_memory": peak_memory(),
             "environment": environment(),
             "config": config,

@@ -1,7 +1,7 @@
-"""Stage A's requests to the teacher, its one process for all videos, and its answers."""
+"""Stage A, what the teacher is asked after it, and its masks."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,62 +10,26 @@ from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.methods.protocol import IMAGES, MASKLETS, TRACKS, Method, WarmUp
 from ditta_jax.runs import requests, stages
-from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.warm_ups import WarmUps
 from ditta_jax.runs.work import Work, needs_masks
-from ditta_jax.teacher import ground_truth, process
-from ditta_jax.teacher.cache import masks_in_cache, read_masklets, teacher_key, write_request
+from ditta_jax.teacher import ground_truth
+from ditta_jax.teacher.cache import masks_in_cache, read_masklets, teacher_key
 from ditta_jax.teacher.records import Request
 
 Entries = Mapping[str, Path]  # of one video in the teacher's cache, by what methods need of it
 
-# ---------------------------------------------------------------------------- A, B for all videos
-
-
-def label_and_ask(
-    work: Work, names: Sequence[str], warm_ups: WarmUps, failures: Failures
-) -> dict[str, Entries]:
-    """Stage A of all videos, then one teacher process that answers what is missing (stage B).
-
-    Nothing is done where no teacher is asked: stage A then waits for each video's turn.
-
-    Args:
-        work: what all videos share.
-        names: of the videos to do.
-        warm_ups: where stage A's results are kept.
-        failures: told of videos that student or teacher cannot do.
-
-    Returns:
-        the entries in the cache of each video.
-    """
-    entries: dict[str, Entries] = {}
-    if not names or not work.teacher:
-        return entries
-    with RunProgress(len(names)) as progress:
-        for name in names:
-            with progress.video(name), failures.of(name):
-                video = work.videos.named(name)
-                warm_up = _label(work, video, progress)
-                entries[name] = {
-                    need: write_request(work.cache, request, video.frames)
-                    for need, request in requests_of(work, video, warm_up).items()
-                }
-                warm_ups.put(warm_up)
-    with RunProgress(sum(map(len, entries.values()))) as progress:
-        for name, message in _answer_all(work, entries, progress).items():
-            failures.add(name, message)
-    return entries
+# ---------------------------------------------------------------------------- A
 
 
 def label_once(work: Work, video: Video, warm_ups: WarmUps, progress: RunProgress) -> WarmUp:
     """Stage A of one video, as it is kept or else computed now."""
     if video.name in warm_ups:
         return warm_ups.take(video.name)
-    return _label(work, video, progress)
+    return label(work, video, progress)
 
 
-def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
+def label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
     """Stage A of one video, or what another run of a comparison has of it."""
     steps = work.warm_up_length(video)
     images = any(IMAGES in method.needs for method in work.methods.values())
@@ -74,7 +38,8 @@ def _label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
         return found
     title = "A: student on the warm-up frames"
     start = time.perf_counter()
-    with progress.stage(title, steps, video.name) as advance:
+    in_time = work.timeline.student("A", video.name)
+    with in_time, progress.stage(title, steps, video.name) as advance:
         warm_up = stages.label_warm_up(
             work.model,
             video.frames,
@@ -121,30 +86,7 @@ def requests_of(work: Work, video: Video, warm_up: WarmUp) -> dict[str, Request]
     return found
 
 
-def _answer_all(
-    work: Work, entries: Mapping[str, Entries], progress: RunProgress
-) -> dict[str, str]:
-    """Have the teacher answer what is missing, one process for all videos.
-
-    Returns:
-        per video that the teacher could not do, its message.
-    """
-    paths = {path.name: path for own in entries.values() for path in own.values()}
-    videos = {path.name: video for video, own in entries.items() for path in own.values()}
-
-    def listen(event: Mapping[str, Any]) -> None:
-        if event["event"] == "start":
-            progress.say(f"B: the teacher tracks objects in {event['total']} videos")
-        elif event["event"] == "video":
-            took = f"{event['objects']} objects in {event['seconds']:.1f} s"
-            progress.skip(event["video"], took)
-
-    teacher = work.config.teacher
-    failed = process.run_teacher(work.cache, teacher, list(paths.values()), listen)
-    return {videos[entry]: message for entry, message in (failed or {}).items()}
-
-
-# ---------------------------------------------------------------------------- B for one video
+# ---------------------------------------------------------------------------- B
 
 
 def masks_of(

@@ -23,6 +23,8 @@ class VideoRecord(NamedTuple):
             asked (null: not known); `kept_frozen`, why the video keeps the frozen student's labels
             (else null); `protocol`; and what the method itself tells.
         details: whatever else is worth keeping (objects, teacher), as JSON values.
+        timeline: when student and teacher worked on it (`timeline.Timeline.of`); empty in records
+            that are older than it.
     """
 
     name: str
@@ -34,6 +36,7 @@ class VideoRecord(NamedTuple):
     scores: dict[str, Scores]
     methods: dict[str, dict[str, Any]]
     details: dict[str, Any]
+    timeline: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values; `from_json` gives back the same bits."""
@@ -43,7 +46,7 @@ class VideoRecord(NamedTuple):
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "VideoRecord":
         """The inverse of `to_json`; other keys are left alone."""
-        values = {field: content[field] for field in VideoRecord._fields}
+        values = {"timeline": {}} | {f: content[f] for f in VideoRecord._fields if f in content}
         values["size"] = tuple(values["size"])
         values["scores"] = {m: Scores.from_json(sums) for m, sums in values["scores"].items()}
         return VideoRecord(**values)

@@ -47,7 +47,8 @@ class VideoWork:
     def stage(self, name: str) -> Iterator[None]:
         """Add the wall-clock time of the body to a stage."""
         start = time.perf_counter()
-        yield
+        with self._work.timeline.student(name, self.name):
+            yield
         self._seconds[name] += time.perf_counter() - start
 
     # ------------------------------------------------------------------------ B, C
@@ -156,6 +157,7 @@ class VideoWork:
             scores=self._scores,
             methods={name: self._told(method) for name, method in self._work.methods.items()},
             details=self._details | self._warnings(),
+            timeline=self._work.timeline.of(self.name),
         )
 
     def _warnings(self) -> dict[str, list[str]]:
@@ -199,7 +201,8 @@ def prepare_group(
 
 def _prepare(work: Work, method: Method, videos: Sequence[VideoWork]) -> None:
     clock, side_by_side = Clock(), work.config.parallel.videos
-    with memory.watched() as peak, clock.running():
+    in_time = work.timeline.student("C", *(own.name for own in videos))
+    with in_time, memory.watched() as peak, clock.running():
         warm_ups = [own.warm_up for own in videos]
         found = method.prepare_many(work.model, warm_ups, work.settings, side_by_side)
         jax.block_until_ready([prepared.state for prepared in found])

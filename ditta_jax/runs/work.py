@@ -16,6 +16,7 @@ from ditta_jax.runs import settings as run_settings
 from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.runs.scoring import Scoring, scoring_of
 from ditta_jax.runs.shared_labels import SharedLabels
+from ditta_jax.runs.timeline import Timeline
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
 from ditta_jax.students.student import Student, with_radius
@@ -41,6 +42,7 @@ class Work(NamedTuple):
         cache: the folder that student and teacher share.
         teacher: who it is, its weights by their digest; empty where the ground truth stands in
             and where no method needs masks.
+        timeline: when each of them worked.
     """
 
     config: ConfigDict
@@ -57,6 +59,7 @@ class Work(NamedTuple):
     run: RunFolder
     cache: Path
     teacher: dict[str, str]
+    timeline: Timeline
     shared: SharedLabels | None = None
 
     def split(self, frames: int) -> tuple[int, int]:
@@ -128,6 +131,7 @@ def open_work(config: ConfigDict, shared: SharedLabels | None = None) -> Work:
         RunFolder(Path(config.output) / config.name, config.to_dict(), scoring.classes, palette),
         Path(config.teacher.cache or Path(config.output) / "teacher_cache"),
         _teacher_of(config.teacher, methods),
+        Timeline(),
         shared,
     )
 

@@ -1,24 +1,21 @@
-"""Starts the teacher in a process of its own and listens to its progress. Imports no PyTorch."""
+"""Starts the teacher in a process of its own and asks it. Imports no PyTorch."""
 
 from __future__ import annotations
 
 import os
-import queue
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from ditta_jax.errors import UserError
 from ditta_jax.teacher import identity
 from ditta_jax.teacher.cache import read_masklets, teacher_key
 from ditta_jax.teacher.card import card_of
-from ditta_jax.teacher.child import Child, ending, new_inbox
+from ditta_jax.teacher.session import Session
 
 _POOL_SECONDS = 5.0  # that a pool may need to put an end to a silent worker
-_ATTEMPTS = 2  # at a video that the teacher died at, before it is given up
 
 
 class TeacherSettings(Protocol):
@@ -48,20 +45,80 @@ def teacher_identity(settings: TeacherSettings) -> dict[str, str]:
     )
 
 
-class _Ended(NamedTuple):
-    """How one process of the teacher ended.
+class Answers(Protocol):
+    """Whoever has entries answered, or knows that they are: a context manager.
 
     Attributes:
-      reason: empty if it went through all videos; else what happened.
-      in_hand: name of each entry it was at, and its video's name.
-      failed: name of each entry it could not answer, and the message.
-      hung: it was stopped because it showed no sign of life.
+      all_at_once: every entry must be asked about before the first is waited for.
     """
 
-    reason: str
-    in_hand: dict[str, str]
-    failed: dict[str, str]
-    hung: bool = False
+    all_at_once: bool
+
+    def __enter__(self) -> Answers:
+        """Begin."""
+
+    def __exit__(self, *error: object) -> None:
+        """End, whatever is still open."""
+
+    def ask(self, entry: Path) -> None:
+        """Have an entry answered; returns at once."""
+
+    def wait(self, entry: Path) -> str | None:
+        """Wait for the answer; returns why there is none, None if it is there."""
+
+
+def open_session(
+    cache_dir: Path | str,
+    settings: TeacherSettings,
+    on_progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
+) -> Answers:
+    """Returns the teacher, ready to be asked; its process starts with the first question.
+
+    Args:
+      cache_dir: the cache folder.
+      settings: `config.teacher`.
+      on_progress: called, in another thread, with the events "begin", "video", "failed" and
+        "skipped" of `python -m teacher_bridge --json` (`ditta_jax.teacher.child.EVENTS`).
+    """
+    if not settings.run or settings.checkpoint.startswith("sha256:"):
+        return Elsewhere(Path(cache_dir), settings)
+    patience = settings.patience + _POOL_SECONDS if settings.patience else None
+    return Session(
+        _command(Path(cache_dir), settings),
+        _environment(settings),
+        teacher_key(teacher_identity(settings)),
+        patience,
+        f"{settings.patience:g}",
+        on_progress,
+    )
+
+
+class Elsewhere:
+    """Answers of a teacher that may not be run here: they are there, or a person is told how."""
+
+    all_at_once = True
+
+    def __init__(self, cache_dir: Path, settings: TeacherSettings) -> None:
+        """Takes the cache folder and `config.teacher`."""
+        self._cache, self._settings = cache_dir, settings
+        self._key = teacher_key(teacher_identity(settings))
+        self._missing = 0
+
+    def __enter__(self) -> Elsewhere:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def ask(self, entry: Path) -> None:
+        """Looks for the answer."""
+        self._missing += read_masklets(entry, self._key) is None
+
+    def wait(self, entry: Path) -> str | None:
+        """UserError with the command to run elsewhere if any answer is missing."""
+        if self._missing:
+            raise UserError(_run_elsewhere(self._cache, self._settings, self._missing))
+        return None
 
 
 def run_teacher(
@@ -72,18 +129,13 @@ def run_teacher(
 ) -> dict[str, str]:
     """Has the teacher answer those entries that have no whole masklets of it.
 
-    One process answers all of them: building the network takes longer than a short video. If
-    nothing is missing, no process is started. A video that the teacher fails at, dies of or hangs
-    in does not keep it from the others: it is started again without.
+    One process answers all of them (`ditta_jax.teacher.session`).
 
     Args:
       cache_dir: the cache folder.
       settings: `config.teacher`.
       entries: entry folders, as `write_request` returns them.
-      on_progress: called with each event of `python -m teacher_bridge --json`
-        (`ditta_jax.teacher.child.EVENTS`): "start" with `total`; "begin" with `video`; "video"
-        with `video`, `frames`, `objects`, `seconds`, `done`, `total`; "failed" with `entry` and
-        `message`.
+      on_progress: see `open_session`.
 
     Returns:
       The name of each entry's folder that it could not answer, and why.
@@ -92,38 +144,19 @@ def run_teacher(
       UserError: the teacher failed at none of the videos in particular, with its own last line; or
         it may not be run here and answers are missing, with the command to run elsewhere.
     """
-    key = teacher_key(teacher_identity(settings))
-    missing = [entry for entry in entries if read_masklets(entry, key) is None]
-    if missing and (not settings.run or settings.checkpoint.startswith("sha256:")):
-        raise UserError(_run_elsewhere(Path(cache_dir), settings, len(missing)))
-    lost: dict[str, str] = {}
-    deaths: Counter[str] = Counter()
-    while missing:
-        ended = _one_process(Path(cache_dir), settings, missing, on_progress)
-        left = [entry for entry in missing if read_masklets(entry, key) is None]
-        names = {Path(entry).name for entry in left}
-        failed = {name: why for name, why in ended.failed.items() if name in names}
-        for name in names & ended.in_hand.keys() - failed.keys():
-            deaths[name] += 1
-            if ended.hung or deaths[name] >= _ATTEMPTS:
-                video = ended.in_hand[name]
-                failed[name] = f"video {video!r}: the teacher stopped: {ended.reason}"
-                on_progress({"event": "failed", "entry": name, "message": failed[name]})
-        if left and not (failed or names & ended.in_hand.keys() or len(left) < len(missing)):
-            reason = ended.reason or f"it left no masklets in {left[0]}; was the cache changed?"
-            raise UserError(f"the teacher stopped: {reason}")
-        lost |= failed
-        missing = [entry for entry in left if Path(entry).name not in failed]
-    return lost
+    with open_session(cache_dir, settings, on_progress) as session:
+        for entry in entries:
+            session.ask(entry)
+        failed = {Path(entry).name: session.wait(entry) for entry in entries}
+    return {name: message for name, message in failed.items() if message is not None}
 
 
-def _command(cache_dir: Path, settings: TeacherSettings, entries: Sequence[Path]) -> list[str]:
+def _command(cache_dir: Path, settings: TeacherSettings) -> list[str]:
     """The command line; every value follows its option by "=", whatever it begins with."""
-    command = [settings.python or sys.executable, "-m", "teacher_bridge", "--json", "--attached"]
+    command = [settings.python or sys.executable, "-m", "teacher_bridge", "--json", "--listen"]
     command += [f"--cache={cache_dir}", *_teacher_arguments(settings)]
     command += [f"--device={settings.device}", f"--threads={settings.threads}"]
-    command += [f"--workers={settings.workers}", f"--patience={settings.patience}"]
-    return command + [f"--entry={Path(entry).name}" for entry in entries]
+    return [*command, f"--workers={settings.workers}", f"--patience={settings.patience}"]
 
 
 def _teacher_arguments(settings: TeacherSettings) -> list[str]:
@@ -151,43 +184,6 @@ def _run_elsewhere(cache_dir: Path, settings: TeacherSettings, missing: int) -> 
         " (on another machine: on a copy of the cache, then copy masklets-*.json back), then this"
         " command again"
     )
-
-
-def _one_process(
-    cache_dir: Path,
-    settings: TeacherSettings,
-    entries: Sequence[Path],
-    on_progress: Callable[[Mapping[str, Any]], None],
-) -> _Ended:
-    """Runs the teacher once and listens until it has ended or shows no sign of life."""
-    inbox = new_inbox()
-    in_hand: dict[str, str] = {}
-    failed: dict[str, str] = {}
-    # Several workers are watched one by one, by the process that this one listens to.
-    patience = settings.patience + _POOL_SECONDS if settings.patience else None
-    with Child(_command(cache_dir, settings, entries), _environment(settings), inbox) as child:
-        while True:
-            try:
-                _, event = inbox.get(timeout=patience)
-            except queue.Empty:
-                reason = f"no sign of life for {settings.patience:g} s (teacher.patience)"
-                return _Ended(reason, in_hand, failed, hung=True)
-            if event is None:
-                break
-            if event["event"] == "begin":
-                in_hand[event["entry"]] = event["video"]
-            elif event["event"] in ("video", "failed", "skipped", "busy"):
-                in_hand.pop(event["entry"], None)
-            if event["event"] == "failed":
-                failed[event["entry"]] = event["message"]
-            if event["event"] not in ("alive", "busy", "ready"):
-                on_progress(event)
-        status, words = child.wait(), child.last_words()
-    if status == 0:
-        return _Ended("", {}, failed)
-    if status < 0:
-        words = f"{ending(status)}: {words}" if words else ending(status)
-    return _Ended(words or f"{ending(status)} without a word", in_hand, failed)
 
 
 def _environment(settings: TeacherSettings) -> dict[str, str]:

@@ -16,11 +16,13 @@ from typing import Any
 
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.child import Child, ending, new_inbox
-from teacher_bridge.serving.serve import Event, Report
+from teacher_bridge.serving.events import Event, Report
+from teacher_bridge.serving.questions import Listed, Questions
 
 _ATTEMPTS = 3  # at one video, before it is given up
 _STARTS = 3  # of workers that end before they are ready, one after another
 _TICK_SECONDS = 0.5  # between two looks at the clock; also at videos that other teachers are at
+_HEAR_SECONDS = 0.05  # between two looks at what is asked, while a worker has nothing to do
 
 
 class Pool:
@@ -61,16 +63,25 @@ class Pool:
           waiting: entries without masklets.
           finished: number of those that have them, for the report.
         """
-        self._waiting, self._failures = deque(waiting), []
-        self._total, self._done = len(waiting), 0
-        self._report({"event": "start", "total": self._total, "finished": finished})
+        self._report({"event": "start", "total": len(waiting), "finished": finished})
+        return self.answer(Listed(waiting))
+
+    def answer(self, questions: Questions) -> list[str]:
+        """Has entries answered as they become known; returns the messages of the failed ones."""
+        self._waiting, self._failures = deque(), []
+        self._total, self._done = 0, 0
         try:
-            while self._waiting or self._later or self._hand:
+            while True:
+                new = questions.take(wait=not (self._waiting or self._later or self._hand))
+                self._waiting.extend(new)
+                self._total += len(new)
+                if not (self._waiting or self._later or self._hand):
+                    return self._failures
                 self._hand_out()
-                self._listen()
+                idle = len(self._hand) < len(self._commands) and not questions.ended
+                self._listen(_HEAR_SECONDS if idle else _TICK_SECONDS)
         finally:
             self._stop()
-        return self._failures
 
     def _hand_out(self) -> None:
         """Gives every idle worker a video, starting workers while there are videos for them."""
@@ -88,10 +99,10 @@ class Pool:
         self._slot[child] = slot
         return child
 
-    def _listen(self) -> None:
+    def _listen(self, seconds: float) -> None:
         """Takes in one event, or looks at the clock."""
         try:
-            child, event = self._inbox.get(timeout=_TICK_SECONDS)
+            child, event = self._inbox.get(timeout=seconds)
         except queue.Empty:
             self._waiting.extend(self._later)
             self._later.clear()

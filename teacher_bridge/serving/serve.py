@@ -5,44 +5,22 @@ from __future__ import annotations
 import platform
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ditta_jax.errors import UserError
-from ditta_jax.names import fault_of
 from ditta_jax.teacher.cache import EarlierEntry, read_entry, read_masklets, write_masklets
 from teacher_bridge.serving.claims import claim
+from teacher_bridge.serving.entries import unanswered
+from teacher_bridge.serving.events import Event, Report
+from teacher_bridge.serving.questions import Listed, Questions
 from teacher_bridge.serving.teachers import Teacher
 
 _RECORDED_PACKAGES = ("rf-sam-2", "sam2", "torch", "numpy", "ditta-jax")
 _ALIVE_SECONDS = 1.0  # between two signs of life, at least
 _BUSY_SECONDS = 0.5  # between two looks at a video that another teacher is at
-
-Event = Mapping[str, Any]
-Report = Callable[[Event], None]
-
-
-def find_entries(cache_dir: Path, names: Sequence[str]) -> list[Path]:
-    """Returns the entry folders of a cache by name, or those named; UserError if one is missing."""
-    if not cache_dir.is_dir():
-        raise UserError(f"{cache_dir}: no such cache folder")
-    if not names:
-        return sorted(path.parent for path in cache_dir.glob("*/request.json"))
-    for name in names:
-        if fault := fault_of(name):
-            raise UserError(f"--entry: {name!r} is no name of an entry: {fault}")
-    folders = [cache_dir / name for name in dict.fromkeys(names)]
-    for folder in folders:
-        if not (folder / "request.json").is_file():
-            raise UserError(f"{folder}: no request here")
-    return folders
-
-
-def unanswered(folders: Sequence[Path], key: str) -> list[Path]:
-    """Returns the entries that have no whole masklets of this teacher."""
-    return [folder for folder in folders if read_masklets(folder, key) is None]
 
 
 def serve(
@@ -61,14 +39,36 @@ def serve(
     Returns:
       The messages of the failed ones.
     """
-    waiting = deque(unanswered(folders, key))
-    total = len(waiting)
-    report({"event": "start", "total": total, "finished": len(folders) - total})
-    if waiting:
-        teacher.prepare()
-        report({"event": "ready"})
-    failures, done, busy = [], 0, 0
-    while waiting:
+    waiting = unanswered(folders, key)
+    report({"event": "start", "total": len(waiting), "finished": len(folders) - len(waiting)})
+    if not waiting:
+        return []
+    return answer(Listed(waiting), teacher, identity, key, report)
+
+
+def answer(
+    questions: Questions,
+    teacher: Teacher,
+    identity: Mapping[str, str],
+    key: str,
+    report: Report,
+) -> list[str]:
+    """Answers entries as they become known; see `serve`.
+
+    Returns:
+      The messages of the failed ones.
+    """
+    teacher.prepare()
+    report({"event": "ready"})
+    waiting: deque[Path] = deque()
+    failures: list[str] = []
+    total, done, busy = 0, 0, 0
+    while True:
+        new = questions.take(wait=not waiting)
+        waiting.extend(new)
+        total += len(new)
+        if not waiting:
+            return failures
         folder = waiting.popleft()
         event = attend(folder, teacher, identity, key, report)
         if event["event"] == "busy":
@@ -82,7 +82,6 @@ def serve(
         report({**event, "done": done, "total": total} if event["event"] == "video" else event)
         if event["event"] == "failed":
             failures.append(event["message"])
-    return failures
 
 
 def attend(
@@ -137,18 +136,6 @@ def signs_of_life(folder: Path, report: Report) -> Callable[[int], None]:
             report({"event": "alive", "entry": folder.name, "frame": frame})
 
     return alive
-
-
-def watch(cache_dir: Path, names: Sequence[str], seconds: float) -> Iterator[list[Path]]:
-    """Yields entries not seen before, looking again every few seconds, for ever."""
-    seen: set[Path] = set()
-    while True:
-        new = [folder for folder in find_entries(cache_dir, names) if folder not in seen]
-        if new:
-            yield new
-            seen.update(new)
-        else:
-            time.sleep(seconds)
 
 
 def _circumstances(identity: Mapping[str, str], seconds: float) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ditta_jax.errors import UserError
-from teacher_bridge.serving.serve import Report, attend, find_entries
+from teacher_bridge.serving.entries import find_entries
+from teacher_bridge.serving.events import Report
+from teacher_bridge.serving.serve import attend
 from teacher_bridge.serving.teachers import Teacher
 
 

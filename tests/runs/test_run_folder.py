@@ -44,7 +44,7 @@ def record(name, seed=0):
     }
     methods = {method: told for method in scores}
     seconds, details = {"A student": 0.1}, {"objects": 3}
-    return VideoRecord(name, (3, 4), 6, 1, 5, seconds, scores, methods, details)
+    return VideoRecord(name, (3, 4), 6, 1, 5, seconds, scores, methods, details, {})
 
 
 def run_folder(path, **changes):

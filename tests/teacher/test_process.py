@@ -3,6 +3,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 from ditta_jax.errors import UserError
-from ditta_jax.teacher.cache import masklets_path, teacher_key, write_masklets, write_request
+from ditta_jax.teacher import process
+from ditta_jax.teacher.cache import (
+    masklets_path,
+    read_masklets,
+    teacher_key,
+    write_masklets,
+    write_request,
+)
 from ditta_jax.teacher.process import run_teacher, teacher_identity
 from teacher_bridge.search.tracks import find_masklets
 from tests.teacher_bridge.scenes import (
@@ -75,8 +83,8 @@ def test_the_process_answers_and_reports(cache, entry, tmp_path):
     teacher = settings(config=palette_of(tmp_path), checkpoint="")
     events = []
     run_teacher(cache, teacher, [entry], events.append)
-    assert [event["event"] for event in events] == ["start", "begin", "video"]
-    assert events[1]["video"] == events[2]["video"] == "a video"
+    assert [event["event"] for event in events] == ["begin", "video"]
+    assert events[0]["video"] == events[1]["video"] == "a video"
     answer = masklets_path(entry, teacher_key(teacher_identity(teacher)))
     whole = answer.read_bytes()
     events.clear()
@@ -84,7 +92,7 @@ def test_the_process_answers_and_reports(cache, entry, tmp_path):
     assert events == []
     answer.write_bytes(whole[:-1])
     run_teacher(cache, teacher, [entry], events.append)
-    assert [event["event"] for event in events] == ["start", "begin", "video"]
+    assert [event["event"] for event in events] == ["begin", "video"]
 
 
 def test_a_video_that_fails_is_named_with_the_reason(cache, entry, tmp_path):
@@ -122,7 +130,7 @@ def test_a_missing_interpreter_is_named(cache, entry, tmp_path):
 def test_the_process_ends_with_an_interrupted_listener(cache, entry, tmp_path):
     weights, pid = tmp_path / "weights.pt", tmp_path / "pid"
     weights.write_bytes(b"w")
-    line = '{"event": "start", "total": 1, "finished": 0}'
+    line = f'{{"event": "begin", "entry": "{entry.name}", "video": "a video"}}'
     python = interpreter(tmp_path, f"echo $$ > '{pid}'; echo '{line}'; exec sleep 60")
 
     def interrupt(event):
@@ -172,7 +180,7 @@ def two_entries(cache):
 
 
 def teacher_that(tmp_path, weights, body, **values):
-    """A stand-in for the teacher: Python that knows its entries, and how to begin and answer."""
+    """A stand-in for the teacher: Python that is told its entries, and how to begin and answer."""
     program = tmp_path / "teacher.py"
     program.write_text(
         f"""
@@ -183,7 +191,7 @@ from teacher_bridge.search.tracks import find_masklets
 from tests.teacher_bridge.scenes import ScriptedTracker, moving_squares
 
 options = dict(word[2:].split("=", 1) for word in sys.argv if "=" in word)
-names = [word.split("=", 1)[1] for word in sys.argv if word.startswith("--entry=")]
+names = iter(lambda: sys.stdin.readline().strip(), "")
 cache, tries = Path(options["cache"]), Path({str(tmp_path / "tries")!r})
 
 def say(**event):
@@ -313,6 +321,56 @@ for name in names:
     assert run_teacher(cache, teacher, two_entries[:1]) == {}
 
 
+def test_a_session_asks_one_process_as_questions_come(cache, two_entries, tmp_path, weights):
+    """It may be idle for longer than it may be silent, and its end needs no signal."""
+    body = f"""
+for name in names:
+    begin(name)
+    answer(name)
+Path({str(tmp_path / "ended")!r}).write_text(str(os.getpid()))
+"""
+    events = []
+    teacher = teacher_that(tmp_path, weights, body, patience=3.0)
+    with process.open_session(cache, teacher, events.append) as session:
+        for entry in two_entries:
+            session.ask(entry)
+            assert session.wait(entry) is None
+            time.sleep(0.2)
+        assert read_masklets(two_entries[1], teacher_key(teacher_identity(teacher))) is not None
+    assert [event["event"] for event in events] == ["begin", "video"] * 2
+    assert int((tmp_path / "ended").read_text()) > 0 and tried(tmp_path) == ["first", "second"]
+
+
+def test_a_teacher_killed_while_idle_is_started_again(cache, two_entries, tmp_path, weights):
+    body = """
+for name in names:
+    begin(name)
+    answer(name)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with process.open_session(cache, teacher_that(tmp_path, weights, body)) as session:
+        for entry in two_entries:
+            session.ask(entry)
+            assert session.wait(entry) is None
+            time.sleep(0.2)
+    assert tried(tmp_path) == ["first", "second"]
+
+
+def test_a_session_that_is_left_early_leaves_no_process(cache, two_entries, tmp_path, weights):
+    body = f"""
+for name in names:
+    Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
+    begin(name)
+    time.sleep(60)
+"""
+    begun = threading.Event()
+    teacher = teacher_that(tmp_path, weights, body)
+    with process.open_session(cache, teacher, lambda event: begun.set()) as session:
+        session.ask(two_entries[0])
+        assert begun.wait(60)
+    assert not is_alive(int((tmp_path / "pid").read_text()))
+
+
 def test_false_events_of_other_entries_do_no_harm(cache, two_entries, tmp_path, weights):
     body = """
 say(event="failed", entry="../../etc", message="x")
@@ -347,10 +405,10 @@ while not child._tail: time.sleep(0.05)
 print(child.pid, flush=True)
 time.sleep(60)
 """
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
-        pid = int(process.stdout.readline())
-        process.send_signal(how)
-        process.wait()
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as starter:
+        pid = int(starter.stdout.readline())
+        starter.send_signal(how)
+        starter.wait()
     for _ in range(200):
         if not is_alive(pid):
             break

@@ -64,7 +64,7 @@ def page_of(runs: Sequence[Run], most_bytes: int = budget.MOST_BYTES) -> str:
 
 def _program(parts) -> str:
     """The page's programs, one after the other in one scope of their own."""
-    names = ("charts.js", "player.js", "sections.js")
+    names = ("charts.js", "player.js", "timeline.js", "sections.js")
     texts = [(parts / name).read_text(encoding="utf-8") for name in names]
     return "(() => {\n'use strict';\n" + "\n".join(texts) + "\n})();"
 

@@ -83,6 +83,7 @@ def told(run: Run) -> dict[str, Any]:
         "methods": methods,
         "videos": [_video(run, video) for video in run.result["videos"]],
         "failed": run.result.get("failed") or {},
+        "overlap": run.result.get("overlap") or {},
         "environment": run.result.get("environment") or {},
         "losses": {video: _curves(rows) for video, rows in run.losses.items()},
         "settings": flat(run.result.get("config") or {}),
@@ -130,6 +131,7 @@ def _video(run: Run, video: Mapping[str, Any]) -> dict[str, Any]:
     shown["scores"] = {m: scores_of(own) for m, own in (video.get("scores") or {}).items()}
     shown["class_iou"] = _class_iou(run, video["name"])
     shown["methods"] = video.get("methods") or {}
+    shown["timeline"] = video.get("timeline") or None
     return shown
 
 

@@ -322,7 +322,7 @@ document.getElementById('name').textContent = runs.map((run) => run.name).join('
 document.getElementById('headline').textContent = headline();
 document.getElementById('theme').addEventListener('click', changeTheme);
 document.getElementById('sections').append(...[
-  scoresSection(), failuresSection(), videosSection(), classesSection(), timesSection(), settingsSection(),
+  scoresSection(), failuresSection(), videosSection(), classesSection(), timesSection(), timelineSection(), settingsSection(),
 ].filter(Boolean));
 // For tests: what is shown, and when it is drawn.
 window.page = { get player() { return player; }, get video() { return current; } };

@@ -9,6 +9,7 @@ from ditta_jax.metrics.scores import VideoScores
 from ditta_jax.names import file_name
 from ditta_jax.runs.page.film import Film
 from ditta_jax.runs.results import without_nan
+from ditta_jax.runs.timeline import overlap
 from ditta_jax.teacher import mask_rle
 from ditta_jax.teacher.records import Masklets
 
@@ -44,6 +45,13 @@ def labels_at(t, method):
     return np.where(wrong, (label + 1) % len(CLASSES), label).astype(np.uint8)
 
 
+def timeline_of(number):
+    """Two seconds of student a video; the teacher works during the first of them."""
+    at = 2.0 * number
+    student = [["A", at, at + 0.5], ["C", at + 0.5, at + 1.5], ["D", at + 1.5, at + 2.0]]
+    return {"started": 1e9, "student": student, "teacher": [[at, at + 1.0]]}
+
+
 def write_run(folder, videos=("left", "right"), labelled=True, lr=1e-3, methods=tuple(WRONG)):
     """Writes what a finished run leaves; returns its folder."""
     told, totals = [], {}
@@ -77,6 +85,7 @@ def write_run(folder, videos=("left", "right"), labelled=True, lr=1e-3, methods=
                 "seconds": {"A": 0.5, "B": 0.1, "C": 3.0, "D": 1.5},
                 "scores": {m: s.result() for m, s in scores.items()},
                 "details": {"objects": 1, "teacher_seconds": 1.25},
+                "timeline": timeline_of(len(told)),
             }
         )
         for method, own in scores.items():
@@ -97,6 +106,7 @@ def write_run(folder, videos=("left", "right"), labelled=True, lr=1e-3, methods=
     result = {
         "methods": names,
         "videos": told,
+        "overlap": overlap([video["timeline"] for video in told]),
         "failed": {"dark": "dark: frame 3 does not decode; copy it again"},
         "environment": {"devices": "1 x cpu", "cores": 2, "python": "3.11", "packages": {}},
         "config": {"name": folder.name, "tta": {"lr": lr}, "student": {"checkpoint": "embedded"}},

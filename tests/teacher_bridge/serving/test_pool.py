@@ -12,8 +12,8 @@ import pytest
 
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import masklets_path, read_masklets, write_request
+from teacher_bridge.serving.entries import find_entries
 from teacher_bridge.serving.pool import Pool
-from teacher_bridge.serving.serve import find_entries
 from tests.teacher_bridge.scenes import (
     ListedFrames,
     central_reliability,
@@ -160,7 +160,7 @@ def test_what_another_teacher_is_at_is_left_to_it(make_cache):
     other = f"""
 from pathlib import Path
 from teacher_bridge.serving.pool import Pool
-from teacher_bridge.serving.serve import find_entries
+from teacher_bridge.serving.entries import find_entries
 Pool({commands!r}, lambda event: None).serve(find_entries(Path({str(cache)!r}), ()), 0)
 """
     import subprocess

@@ -3,7 +3,8 @@ import pytest
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import masklets_path, read_entry, read_masklets, write_request
 from teacher_bridge.search.tracks import find_masklets
-from teacher_bridge.serving.serve import find_entries, serve, watch
+from teacher_bridge.serving.entries import find_entries, watch
+from teacher_bridge.serving.serve import serve
 from tests.teacher_bridge.scenes import (
     ListedFrames,
     ScriptedTracker,

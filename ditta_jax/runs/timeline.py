@@ -1,0 +1,101 @@
+"""When student and teacher worked on each video, and how much of the one the other hides."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+_DIGITS = 3  # of a second
+
+Span = tuple[float, float]
+
+
+class Timeline:
+    """Spans of work of one run of the command, by video; the two processes may add at once."""
+
+    def __init__(self) -> None:
+        self._started = time.time()
+        self._clock = time.perf_counter()
+        self._lock = threading.Lock()
+        self._student: dict[str, list[tuple[str, float, float]]] = {}
+        self._teacher: dict[str, list[Span]] = {}
+        self._begun: dict[str, float] = {}
+
+    @contextmanager
+    def student(self, stage: str, *videos: str) -> Iterator[None]:
+        """The body is a stage of these videos."""
+        begin = self._now()
+        yield
+        with self._lock:
+            for video in videos:
+                self._student.setdefault(video, []).append((stage, begin, self._now()))
+
+    def teacher_begins(self, entry: str) -> None:
+        """The teacher is at an entry of its cache now."""
+        with self._lock:
+            self._begun[entry] = self._now()
+
+    def teacher_ends(self, entry: str, video: str) -> None:
+        """The teacher is done with an entry, which is of a video."""
+        with self._lock:
+            begin = self._begun.pop(entry, None)
+            if begin is not None:
+                self._teacher.setdefault(video, []).append((begin, self._now()))
+
+    def of(self, video: str) -> dict[str, Any]:
+        """What is kept of a video, as JSON values.
+
+        Returns:
+            `started`, when this run of the command began, Unix time; and in seconds from then
+            `student`, a list of [stage, begin, end], and `teacher`, a list of [begin, end].
+        """
+        with self._lock:
+            return {
+                "started": round(self._started, _DIGITS),
+                "student": [[s, *_rounded(b, e)] for s, b, e in self._student.get(video, ())],
+                "teacher": [_rounded(b, e) for b, e in self._teacher.get(video, ())],
+            }
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._clock
+
+
+def overlap(timelines: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
+    """How long student and teacher worked, and how long at the same time.
+
+    Args:
+        timelines: of the videos, as `Timeline.of` tells them; of several runs of the command if
+            it was interrupted.
+
+    Returns:
+        `student_seconds`, `teacher_seconds` and `both_seconds`; and `hidden`, the share of the
+        shorter one's time in which the other worked too; None if one did nothing.
+    """
+    student: list[Span] = []
+    teacher: list[Span] = []
+    for own in timelines:
+        start = own["started"]
+        student += [(start + begin, start + end) for _, begin, end in own["student"]]
+        teacher += [(start + begin, start + end) for begin, end in own["teacher"]]
+    alone = _length(student), _length(teacher)
+    both = sum(alone) - _length([*student, *teacher])
+    return {
+        "student_seconds": round(alone[0], _DIGITS),
+        "teacher_seconds": round(alone[1], _DIGITS),
+        "both_seconds": round(both, _DIGITS),
+        "hidden": round(both / min(alone), _DIGITS) if min(alone) > 0 else None,
+    }
+
+
+def _length(spans: Sequence[Span]) -> float:
+    """Length of the union."""
+    total, reached = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        total += max(end - max(begin, reached), 0.0)
+        reached = max(reached, end)
+    return total
+
+
+def _rounded(*values: float) -> list[float]:
+    return [round(value, _DIGITS) for value in values]
