@@ -63,8 +63,7 @@ def make(monkeypatch):
 
         config = default_config()
         config.parallel.ahead = ahead
-        videos = [Video(name) for name in NAMES]
-        videos = type("Videos", (list,), {"names": NAMES})(videos)
+        videos = SimpleNamespace(names=NAMES, named=Video)
         work = SimpleNamespace(
             config=config, videos=videos, cache=None, teacher={"teacher": "x"}, timeline=Timeline()
         )
