@@ -334,6 +334,7 @@ OUT_OF_RANGE = {
     "tta.lr": LEARNING_RATE,
     "tent.lr": LEARNING_RATE,
     "tent.optimiser": ("", "adamw"),
+    "tent.norms": ("layer",),
     "auxadapt.lr": LEARNING_RATE,
     "auxadapt.optimiser": ("", "adamw"),
     "tta.beta1": BELOW_ONE,

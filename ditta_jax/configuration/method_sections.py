@@ -9,6 +9,13 @@ METHODS: Schema = {
     "tent": {
         "lr": Setting(1e-3, LEARNING_RATE, "learning rate of TENT", "1e-3, of TENT's authors"),
         "optimiser": Setting("adam", one_of("adam", "sgd"), "of TENT: adam or sgd (momentum 0.9)"),
+        "norms": Setting(
+            "batch",
+            one_of("batch", "all"),
+            "that move: the decoder's BatchNorms, or all; the encoder's too where tta.train is "
+            "norms or all",
+            "batch, of TENT's authors",
+        ),
     },
     "auxadapt": {
         "lr": Setting(1e-3, LEARNING_RATE, "learning rate of AuxAdapt"),

@@ -6,7 +6,7 @@ in that scan, so that online nothing is learnt of it before.
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +24,7 @@ from ditta_jax.methods.protocol import WarmUp
 def walk(
     state: Any,
     learn: Callable[[Any, Any], tuple[Any, Float[Array, ""]]],
-    seen: Iterator[Any] | list[Any],
+    seen: Iterable[Any],
 ) -> tuple[Any, list[dict[str, float]]]:
     """Take a step on each frame in turn.
 
@@ -57,6 +57,11 @@ def features_to_learn_from(
     encoded = settings.stochastic_depth == 0 and "encoder" not in model.network.params
     for frame in warm_up.features:
         yield frame if encoded else _encode(model, frame)
+
+
+def images_to_learn_from(warm_up: WarmUp, settings: Settings) -> Sequence[Float[Array, "Hi Wi 3"]]:
+    """The encoder's input on the warm-up frames, where it adapts; none where these come again."""
+    return () if come_again(warm_up, settings) else warm_up.features
 
 
 def _encode(model: Model, image: Float[Array, "Hi Wi 3"]) -> PyTree:
