@@ -155,6 +155,50 @@ def shown(value: object, most: int = 80) -> str:
     return said if len(said) <= most else said[: most - 1] + "…"
 
 
+SHARE = between(0.0, 1.0)
+RATE_BELOW_ONE = between(0.0, 1.0, below=True)
+LEARNING_RATE = between(0.0, 1.0)
+
+
+def sides(least: int, most: int) -> Range:
+    """Two numbers of pixels."""
+    return several(between(least, most), f"two numbers of pixels in {least} … {most}", 2, 2)
+
+
+# What the computation of all stages may be told, by the names of `algorithm.settings.Settings`;
+# configurations take their ranges from here.
+SETTINGS: dict[str, Range] = {
+    "iters": between(1, 100000),
+    "lr": LEARNING_RATE,
+    "beta1": RATE_BELOW_ONE,
+    "beta2": RATE_BELOW_ONE,
+    "eps": between(1e-30, 1.0),
+    "weight_decay": between(0.0, 100.0),
+    "momentum": SHARE,
+    "dropout": RATE_BELOW_ONE,
+    "train": one_of("decoder", "classifier", "addon", "norms", "all"),
+    "least_frames": between(0, 100000),
+    "area_power": between(0.0, 100.0),
+    "frequency_power": between(0.0, 100.0),
+    "loss_on": one_of("probabilities", "logits"),
+    "terms": several(
+        one_of("plain", "fused", "contrast"),
+        "some of plain, fused, contrast, each once",
+        1,
+        distinct=True,
+    ),
+    "temperature": between(1e-3, 1e3),
+    "stochastic_depth": RATE_BELOW_ONE,
+    "threshold": SHARE,
+    "attention": one_of("tiles", "pallas"),
+    "scale": sides(16, 16384),
+    "divisor": between(1, 1024),
+    "compute": one_of("float32", "bfloat16", "float64"),
+    "matmul": one_of("default", "high", "highest"),
+    "protocol": one_of("freeze", "online"),
+    "seed": between(0, 2**32 - 1),
+}
+
 CLASS_NAME = text("a name", empty=False)
 CLASS_NAMES = Range(f"different names, at most {MOST_CLASSES}", fault_of_classes)
 COLOUR = several(between(0, 255), "red, green and blue, 0 … 255", 3, 3)

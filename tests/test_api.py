@@ -198,6 +198,7 @@ def test_what_does_not_fit_is_named(student, frames, masks):
 
 
 def test_losses_that_are_not_finite_are_told(student, frames, masks):
-    wild = dj.Settings(iters=2, scale=(48, 32), lr=1e30, eps=0.0)
+    # each step takes from a weight 99 times as much as it has: 20 steps leave float32's range
+    wild = dj.Settings(iters=12, scale=(48, 32), lr=1.0, weight_decay=100.0)
     with pytest.raises(UserError, match="adapt_student: (the loss is|adapted weights are)"):
         dj.adapt_student(student, frames[:2], dj.Tracks.from_masks(masks), wild)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ditta_jax.configuration.setting import LEARNING_RATE, Schema, Setting
-from ditta_jax.ranges import one_of
+from ditta_jax.configuration.setting import Schema, Setting
+from ditta_jax.ranges import LEARNING_RATE, one_of
 
 METHODS: Schema = {
     "tent": {

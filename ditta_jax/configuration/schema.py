@@ -14,19 +14,21 @@ from ml_collections.config_dict import placeholder
 from ditta_jax.configuration.method_sections import METHODS
 from ditta_jax.configuration.setting import FLAG as _FLAG
 from ditta_jax.configuration.setting import FOLDER as _FOLDER
-from ditta_jax.configuration.setting import LEARNING_RATE as _LEARNING_RATE
-from ditta_jax.configuration.setting import RATE_BELOW_ONE as _RATE_BELOW_ONE
-from ditta_jax.configuration.setting import SHARE as _SHARE
 from ditta_jax.configuration.setting import Schema, Setting
 from ditta_jax.ranges import (
     COLOUR,
+    LEARNING_RATE,
     MOST_CLASSES,
+    RATE_BELOW_ONE,
+    SETTINGS,
+    SHARE,
     Range,
     between,
     fault_of_classes,
     name,
     one_of,
     several,
+    sides,
     text,
 )
 
@@ -35,10 +37,6 @@ _LEVELS = 4  # of the encoder
 
 def _levels(most: int) -> Range:
     return several(between(1, most), f"four numbers in 1 … {most}, one a level", _LEVELS, _LEVELS)
-
-
-def _sides(least: int, most: int) -> Range:
-    return several(between(least, most), f"two numbers of pixels in {least} … {most}", 2, 2)
 
 
 def _class_names() -> Range:
@@ -57,7 +55,7 @@ SCHEMA: Schema = {
         "unnamed", name("a name for a folder"), "of the run; results go to <output>/<name>"
     ),
     "output": Setting("runs", text("a path", empty=False), "folder of all runs"),
-    "seed": Setting(0, between(0, 2**32 - 1), "of everything that is drawn"),
+    "seed": Setting(0, SETTINGS["seed"], "of everything that is drawn"),
     "classes": Setting(
         ("",), _class_names(), "names in label order; a checkpoint's own where empty"
     ),
@@ -136,10 +134,10 @@ SCHEMA: Schema = {
     },
     "input": {
         "scale": Setting(
-            (853, 480), _sides(16, 16384), "longer and shorter side at most, pixels", "(853, 480)"
+            (853, 480), SETTINGS["scale"], "longer and shorter side at most, pixels", "(853, 480)"
         ),
         "divisor": Setting(
-            32, between(1, 1024), "both sides are stretched to its next multiple, pixels", "32"
+            32, SETTINGS["divisor"], "both sides are stretched to its next multiple, pixels", "32"
         ),
     },
     "student": {
@@ -156,7 +154,7 @@ SCHEMA: Schema = {
     ),
     "protocol": Setting(
         "freeze",
-        one_of("freeze", "online"),
+        SETTINGS["protocol"],
         "freeze after the warm-up, or online: methods that can go on learning do",
         "freeze",
     ),
@@ -204,9 +202,9 @@ SCHEMA: Schema = {
             of_teacher=True,
         ),
         "threshold_first": Setting(
-            0.8, _SHARE, "peak reliability for a prompt on frame 0, a share", "0.8"
+            0.8, SHARE, "peak reliability for a prompt on frame 0, a share", "0.8"
         ),
-        "threshold_later": Setting(0.8, _SHARE, "the same on later frames", "0.8"),
+        "threshold_later": Setting(0.8, SHARE, "the same on later frames", "0.8"),
         "max_objects": Setting(100, between(1, 10000), "prompted in a video at most", "100"),
         "cache": Setting(
             "", _FOLDER, "folder of requests and masklets; empty: <output>/teacher_cache"
@@ -225,30 +223,32 @@ SCHEMA: Schema = {
     },
     "vote": {
         "area_power": Setting(
-            0.3, between(0.0, 100.0), "lambda of the share of a mask (Eq. 4)", "0.3"
+            0.3, SETTINGS["area_power"], "lambda of the share of a mask (Eq. 4)", "0.3"
         ),
         "frequency_power": Setting(
-            0.8, between(0.0, 100.0), "lambda of the rarity of a class (Eq. 4)", "0.8"
+            0.8, SETTINGS["frequency_power"], "lambda of the rarity of a class (Eq. 4)", "0.8"
         ),
     },
     "tta": {
-        "iters": Setting(5, between(1, 100000), "passes over the warm-up frames", "5"),
+        "iters": Setting(5, SETTINGS["iters"], "passes over the warm-up frames", "5"),
         "lr": Setting(
             1e-3,
-            _LEARNING_RATE,
+            SETTINGS["lr"],
             "learning rate of AdamW; unset: the teacher's own (embedded: 1e-4)",
             "1e-3",
             of_teacher=True,
         ),
-        "beta1": Setting(0.9, _RATE_BELOW_ONE, "of AdamW", "0.9"),
-        "beta2": Setting(0.999, _RATE_BELOW_ONE, "of AdamW", "0.999"),
-        "eps": Setting(1e-8, between(1e-30, 1.0), "of AdamW", "1e-8"),
-        "weight_decay": Setting(1e-2, between(0.0, 100.0), "of AdamW", "1e-2"),
-        "momentum": Setting(0.99, _SHARE, "what the momentum network keeps at each step", "0.99"),
-        "dropout": Setting(0.1, _RATE_BELOW_ONE, "share of channels dropped", "0.1"),
+        "beta1": Setting(0.9, SETTINGS["beta1"], "of AdamW", "0.9"),
+        "beta2": Setting(0.999, SETTINGS["beta2"], "of AdamW", "0.999"),
+        "eps": Setting(1e-8, SETTINGS["eps"], "of AdamW", "1e-8"),
+        "weight_decay": Setting(1e-2, SETTINGS["weight_decay"], "of AdamW", "1e-2"),
+        "momentum": Setting(
+            0.99, SETTINGS["momentum"], "what the momentum network keeps at each step", "0.99"
+        ),
+        "dropout": Setting(0.1, SETTINGS["dropout"], "share of channels dropped", "0.1"),
         "train": Setting(
             "decoder",
-            one_of("decoder", "classifier", "addon", "norms", "all"),
+            SETTINGS["train"],
             "what learns: decoder (with the add-on), classifier, addon, or with the encoder's own, "
             "norms or all",
             "decoder",
@@ -256,7 +256,7 @@ SCHEMA: Schema = {
         "save": Setting(False, _FLAG, "keep the adapted students: <run>/students/<video>/<method>"),
         "least_frames": Setting(
             0,
-            between(0, 100000),
+            SETTINGS["least_frames"],
             "frames that every warm-up is padded to at least; 0: sizes 1 2 3 4 6 8 12 16 …",
         ),
     },
@@ -264,7 +264,7 @@ SCHEMA: Schema = {
     "encoder": {
         "stochastic_depth": Setting(
             0.0,
-            _RATE_BELOW_ONE,
+            SETTINGS["stochastic_depth"],
             "of the frozen encoder; above 0 it is recomputed at each step, as released",
             "0.1",
         ),
@@ -272,24 +272,27 @@ SCHEMA: Schema = {
     "loss": {
         "on": Setting(
             "probabilities",
-            one_of("probabilities", "logits"),
+            SETTINGS["loss_on"],
             "what the softmax of the cross entropy is taken of",
             "probabilities",
         ),
         "terms": Setting(
             ("plain", "fused", "contrast"),
-            several(one_of("plain", "fused", "contrast"), "terms", 1, distinct=True),
+            SETTINGS["terms"],
             "of Eq. 8 that are learnt from: cross entropy of the plain and of the fused branch, "
             "contrastive loss",
             "all",
         ),
         "temperature": Setting(
-            1.0, between(1e-3, 1e3), "of the contrastive loss (Eq. 7), a divisor", "1"
+            1.0, SETTINGS["temperature"], "of the contrastive loss (Eq. 7), a divisor", "1"
         ),
     },
     "fusion": {
         "threshold": Setting(
-            0.8, _SHARE, "tau of Eq. 3: reliability below which branches are mixed", "0.8"
+            0.8,
+            SETTINGS["threshold"],
+            "tau of Eq. 3: reliability below which branches are mixed",
+            "0.8",
         ),
         "radius": Setting(
             -1,
@@ -301,17 +304,15 @@ SCHEMA: Schema = {
         # measure them: python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas
         "attention": Setting(
             "tiles",
-            one_of("tiles", "pallas"),
+            SETTINGS["attention"],
             "program of the fusion: tiles (XLA) or pallas (kernels for TPUs and GPUs)",
         ),
     },
     "precision": {
-        "compute": Setting(
-            "float32", one_of("float32", "bfloat16", "float64"), "type of activations", "float32"
-        ),
+        "compute": Setting("float32", SETTINGS["compute"], "type of activations", "float32"),
         "matmul": Setting(
             "highest",
-            one_of("default", "high", "highest"),
+            SETTINGS["matmul"],
             "precision of float32 products on accelerators",
         ),
     },
@@ -412,14 +413,14 @@ SCHEMA: Schema = {
             "labelled folders of stills, where data.kind is folder",
         ),
         "validation_split": Setting("stills_val", text("a name, or empty"), "empty: none"),
-        "crop": Setting((192, 320), _sides(16, 8192), "height and width of a training picture"),
+        "crop": Setting((192, 320), sides(16, 8192), "height and width of a training picture"),
         "batch_size": Setting(8, between(1, 65536), "pictures a step"),
         "steps": Setting(4000, between(1, 10**9), "of the training"),
         "warmup_steps": Setting(200, between(0, 10**9), "with a growing learning rate"),
-        "lr": Setting(1e-3, _LEARNING_RATE, "highest learning rate"),
+        "lr": Setting(1e-3, LEARNING_RATE, "highest learning rate"),
         "weight_decay": Setting(1e-2, between(0.0, 100.0), "of AdamW"),
-        "stochastic_depth": Setting(0.1, _RATE_BELOW_ONE, "of the encoder", "0.1"),
-        "dropout": Setting(0.1, _RATE_BELOW_ONE, "share of channels dropped", "0.1"),
+        "stochastic_depth": Setting(0.1, RATE_BELOW_ONE, "of the encoder", "0.1"),
+        "dropout": Setting(0.1, RATE_BELOW_ONE, "share of channels dropped", "0.1"),
         "initial_checkpoint": Setting(
             "",
             _FOLDER,

@@ -1,10 +1,10 @@
-"""One setting, and the ranges that many of them share."""
+"""One setting: what the schema says of it."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ditta_jax.ranges import Range, anything, between, text
+from ditta_jax.ranges import Range, anything, text
 
 
 class Setting(NamedTuple):
@@ -30,6 +30,3 @@ Schema = dict[str, "Setting | Schema"]
 
 FLAG = anything("True or False")
 FOLDER = text("a path, or empty")
-SHARE = between(0.0, 1.0)
-RATE_BELOW_ONE = between(0.0, 1.0, below=True)
-LEARNING_RATE = between(0.0, 1.0)

@@ -123,7 +123,7 @@ def test_a_wrong_value_is_named_by_its_key(config):
         settings_of(config)
 
 
-@pytest.mark.parametrize("terms", [(), ("plain", "plain"), ("distill",), "plain"])
+@pytest.mark.parametrize("terms", [(), ("plain", "plain"), ("distill",)])
 def test_terms_of_the_loss_that_are_none_are_refused(terms):
     with pytest.raises(UserError, match="terms must be some of plain, fused, contrast, each once"):
         Settings(terms=terms)
