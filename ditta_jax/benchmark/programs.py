@@ -82,8 +82,15 @@ def lowered(
     name: str, arguments: Shapes, device: Any = None, attention: str = "tiles"
 ) -> jax.stages.Lowered:
     """One of `PROGRAMS`, lowered for a device (by default for those that are here)."""
-    lower = {"adaptation": _adaptation, "stage A": _stage_a, "stage D": _stage_d}[name]
-    return lower(arguments, _placed(device), attention)
+    return traced(name, arguments, device, attention).lower()
+
+
+def traced(
+    name: str, arguments: Shapes, device: Any = None, attention: str = "tiles"
+) -> jax.stages.Traced:
+    """One of `PROGRAMS` as operations on arrays, before any compiler has seen it."""
+    trace = {"adaptation": _adaptation, "stage A": _stage_a, "stage D": _stage_d}[name]
+    return trace(arguments, _placed(device), attention)
 
 
 def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -101,7 +108,7 @@ def _placed(device: Any) -> Callable[[PyTree], PyTree]:
     )
 
 
-def _adaptation(own: Shapes, put: Callable, attention: str) -> jax.stages.Lowered:
+def _adaptation(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced:
     size, byte = own.size, jnp.uint8
     maps = _shape((size.frames, size.height, size.width), byte)
     warm_up = WarmUp(own.features, maps, maps, _shape((size.frames,), bool))
@@ -110,12 +117,12 @@ def _adaptation(own: Shapes, put: Callable, attention: str) -> jax.stages.Lowere
     state = jax.eval_shape(lambda network, key: new_state(network, key=key), own.network, key)
     hyper = Hyperparameters(*[_shape((), jnp.float32)] * len(Hyperparameters()))
     settings = AdaptationSettings(size.input, attention=attention)
-    return adaptation.adapt.lower(
+    return adaptation.adapt.trace(
         put(state), own.graph, put(own.encoder), put(warm_up), put(hyper), settings, PASSES
     )
 
 
-def _stage_a(own: Shapes, put: Callable, attention: str) -> jax.stages.Lowered:
+def _stage_a(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced:
     """Encoding and labelling together: a frame's two calls, on all frames."""
     size = (own.size.height, own.size.width)
 
@@ -125,10 +132,10 @@ def _stage_a(own: Shapes, put: Callable, attention: str) -> jax.stages.Lowered:
         labels = inference.label_plain(own.graph, encoder, network, features, size, own.size.input)
         return features, labels
 
-    return stage_a.lower(put(own.encoder), put(own.network), put(own.frames))
+    return stage_a.trace(put(own.encoder), put(own.network), put(own.frames))
 
 
-def _stage_d(own: Shapes, put: Callable, attention: str) -> jax.stages.Lowered:
+def _stage_d(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced:
     """A chunk's calls together: the shared encoder, DiTTA and the frozen student."""
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), own.features)
     exists = jax.ShapeDtypeStruct((), bool)
@@ -148,4 +155,4 @@ def _stage_d(own: Shapes, put: Callable, attention: str) -> jax.stages.Lowered:
         return state.previous, labels, plain
 
     network = put(own.network)
-    return stage_d.lower(put(own.encoder), network, network, put(carry), put(frames))
+    return stage_d.trace(put(own.encoder), network, network, put(carry), put(frames))
