@@ -24,7 +24,7 @@ _STALE_SECONDS = 3600.0  # no write takes this long: its process was killed
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
-    """Returns a JSON object of `content`, its first key the SHA-256 of all bytes that follow.
+    """Return a JSON object of `content`, its first key the SHA-256 of all bytes that follow.
 
     One line per key, and per item of a list: a person can read and diff it.
     """
@@ -34,7 +34,7 @@ def seal(content: Mapping[str, Any]) -> bytes:
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """Returns the content of sealed bytes; ValueError with the reason if any byte changed."""
+    """Return the content of sealed bytes; ValueError with the reason if any byte changed."""
     end = len(_HEAD) + _HEX_DIGITS
     if data[: len(_HEAD)] != _HEAD or len(data) <= end:
         raise ValueError("cut off or not a file of this program")
@@ -46,7 +46,7 @@ def unseal(data: bytes) -> dict[str, Any]:
 
 
 def parse_json(data: bytes) -> Any:
-    """Returns the value of strict JSON bytes; ValueError with the reason for anything else.
+    """Return the value of strict JSON bytes; ValueError with the reason for anything else.
 
     Strict: no key twice, no NaN or Infinity, no number that overflows, no nesting without end.
     """
@@ -64,7 +64,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """Returns the bytes of a file that a stranger may have put there.
+    """Return the bytes of a file that a stranger may have put there.
 
     OSError if it cannot be read; ValueError for a link, a device, a pipe or too large a file,
     which are not touched.
@@ -86,10 +86,10 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes under a temporary name in the same folder, syncs, renames; removes stale leftovers.
+    """Write under a temporary name in the same folder, sync, rename; remove stale leftovers.
 
     Raises:
-      UserError: the file cannot be written; an old one is still there, whole.
+        UserError: the file cannot be written; an old one is still there, whole.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,13 +99,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes under a temporary name and renames, without waiting for the disk.
+    """Write under a temporary name and rename, without waiting for the disk.
 
     For the many small files that something else vouches for with their digests: whoever is killed
     leaves whole files, and what a power cut takes is noticed when the digests are compared.
 
     Raises:
-      UserError: the file cannot be written; an old one is still there, whole.
+        UserError: the file cannot be written; an old one is still there, whole.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,14 +113,14 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def refuse_foreign_file(path: Path, is_ours: Callable[[Path], bool]) -> None:
-    """Refuses to replace what is not an earlier file of the same kind; call it before the work.
+    """Refuse to replace what is not an earlier file of the same kind; call it before the work.
 
     Args:
-      path: where a file is to be written.
-      is_ours: whether this program wrote the file that is there.
+        path: where a file is to be written.
+        is_ours: whether this program wrote the file that is there.
 
     Raises:
-      UserError: a folder, a link, or a file that this program did not write.
+        UserError: a folder, a link, or a file that this program did not write.
     """
     if path.is_symlink():
         raise UserError(f"{path}: is a link; name a file of its own")
@@ -145,7 +145,7 @@ def json_with(*keys: str) -> Callable[[Path], bool]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns a refusal of the system to write `path` into one line that names path and reason."""
+    """Turn a refusal of the system to write `path` into one line that names path and reason."""
     try:
         yield
     except OSError as error:
@@ -153,10 +153,10 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-    """Makes a folder that results go to and tries it, before the work whose results they are.
+    """Make a folder that results go to and try it, before the work whose results they are.
 
     Raises:
-      UserError: the system refuses; path and reason are named.
+        UserError: the system refuses; path and reason are named.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -165,13 +165,13 @@ def check_writable(folder: Path) -> None:
 
 
 def digest_of_file(path: Path) -> str:
-    """Returns the SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove_stale_partials(folder: Path) -> None:
-    """Removes temporary files of killed runs; recent ones may belong to a running writer."""
+    """Remove temporary files of killed runs; recent ones may belong to a running writer."""
     for leftover in folder.glob(f".*{_PARTIAL}"):
         try:
             if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:

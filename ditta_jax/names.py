@@ -17,7 +17,7 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNOREC
 
 
 def fault_of(name: object) -> str:
-    """Says why something cannot be the name of one file or folder; empty if it can.
+    """Say why something cannot be the name of one file or folder; empty if it can.
 
     Refused are all that some system reads as more than a name: separators of either kind, drives,
     `.` and `..`, control characters, devices, too many bytes, text that is no Unicode.
@@ -42,7 +42,7 @@ def fault_of(name: object) -> str:
 
 
 def file_name(name: str) -> str:
-    """Returns a name as one component of a path: readable, and different ones stay different.
+    """Return a name as one component of a path: readable, and different ones stay different.
 
     What is not plain is percent-encoded; what is then too long is cut and ends in a hash of the
     whole name. The same name gives the same component, everywhere.
@@ -60,7 +60,7 @@ def file_name(name: str) -> str:
 
 
 def kept_name(name: str, suffix: str = "") -> str:
-    """Returns name and suffix as they stand where they are fit for a file, else encoded.
+    """Return name and suffix as they stand where they are fit for a file, else encoded.
 
     For files that people look for by the name of a frame: letters of all alphabets stay.
     """

@@ -100,7 +100,7 @@ def several(
 
 
 def fault_of_classes(classes: Sequence[str]) -> str:
-    """Says what is wrong with the names of a student's classes; empty if nothing is."""
+    """Say what is wrong with the names of a student's classes; empty if nothing is."""
     if len(classes) > MOST_CLASSES:
         return (
             f"{len(classes)} classes are more than {MOST_CLASSES}, since labels are bytes and "

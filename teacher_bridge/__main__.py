@@ -35,7 +35,7 @@ _WATCH_SECONDS = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Answers the requests; UserError if any of them could not be answered."""
+    """Answer the requests; UserError if any of them could not be answered."""
     options = _parse(arguments)
     _prepare_environment(options.threads)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -154,7 +154,7 @@ def _worker_commands(
 
 
 def _prepare_environment(threads: int) -> None:
-    """Sets what PyTorch and tqdm read when they are first imported."""
+    """Set what PyTorch and tqdm read when they are first imported."""
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning starves a shared machine
     if threads > 0:
@@ -186,7 +186,7 @@ def _report_text(event: Mapping[str, Any]) -> None:
 
 
 def command() -> int:
-    """Runs `inspect` or `quality` where the first word says so, else the teacher."""
+    """Run `inspect` or `quality` where the first word says so, else the teacher."""
     if sys.argv[1:2] in (["inspect"], ["quality"]):
         from teacher_bridge.inspection.__main__ import main as look
 

@@ -36,18 +36,18 @@ class EncodedFrames:
     """Counts the frames that a predictor encodes, by standing in for its `forward_image`."""
 
     def __init__(self, predictor: Any) -> None:
-        """Takes the predictor, whose method is replaced on this one object."""
+        """Take the predictor, whose method is replaced on this one object."""
         self.count, self._forward = 0, predictor.forward_image
         predictor.forward_image = self
 
     def __call__(self, image: Any) -> Any:
-        """Encodes and counts."""
+        """Encode and count."""
         self.count += len(image)
         return self._forward(image)
 
 
 def main() -> None:
-    """Runs both trackers; the first run of each warms up on two frames."""
+    """Run both trackers; the first run of each warms up on two frames."""
     options = _parse()
     os.environ.setdefault("TQDM_DISABLE", "1")
     from sam2.sam2_video_predictor import SAM2VideoPredictor
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def arrivals(frames: int, size: tuple[int, int]) -> list[Click]:
-    """Returns the prompts of the benchmark: pixels drawn at random, the same every time."""
+    """Return the prompts of the benchmark: pixels drawn at random, the same every time."""
     random = np.random.default_rng(0)
     clicks: list[Click] = []
     for t in range(0, frames, _ARRIVALS_EVERY):
@@ -88,7 +88,7 @@ def arrivals(frames: int, size: tuple[int, int]) -> list[Click]:
 
 
 def clip_entry(folder: Path, frames: int, size: tuple[int, int]) -> Entry:
-    """Writes a clip of moving blocks as PNGs; returns an entry without request file."""
+    """Write a clip of moving blocks as PNGs; return an entry without request file."""
     from PIL import Image
 
     files = tuple(folder / f"{t}.png" for t in range(frames))
@@ -100,7 +100,7 @@ def clip_entry(folder: Path, frames: int, size: tuple[int, int]) -> Entry:
 
 
 def moving_blocks(t: int, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    """Returns frame t of a clip: coloured blocks that shift by a few pixels a frame."""
+    """Return frame t of a clip: coloured blocks that shift by a few pixels a frame."""
     colours = np.random.default_rng(1).integers(0, 256, (8, 12, 3), np.uint8)
     rows = (np.arange(size[0]) + t) * 8 // size[0] % 8
     columns = (np.arange(size[1]) + 3 * t) * 12 // size[1] % 12
@@ -108,7 +108,7 @@ def moving_blocks(t: int, size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def track(tracker: Tracker, clicks: list[Click], frames: int) -> list[FrameRuns]:
-    """Runs both passes of stage B with given prompts."""
+    """Run both passes of stage B with given prompts."""
     forward: list[FrameRuns] = []
     for t in range(frames):
         current = tracker.propagate(t) if t > 0 else None
@@ -121,7 +121,7 @@ def track(tracker: Tracker, clicks: list[Click], frames: int) -> list[FrameRuns]
 
 
 def difference(ours: list[FrameRuns], plain: list[FrameRuns], size: tuple[int, int]) -> float:
-    """Returns the share of pixels of all masks in which two results differ."""
+    """Return the share of pixels of all masks in which two results differ."""
     shares = [
         (mask_rle.decode(a, size) != mask_rle.decode(b, size)).mean()
         for one, other in zip(ours, plain, strict=True)

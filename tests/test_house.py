@@ -1,6 +1,7 @@
 """The rules of the house: which part of the package may import which; every arrow points down."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,36 @@ def test_only_the_border_sees_a_configuration():
 
 def test_few_modules_lie_at_the_top():
     assert len(list((REPOSITORY / "ditta_jax").glob("*.py"))) <= 14
+
+
+# Verbs that say what a function does where its first line is to say: do it. A first line may be a
+# noun as well: what the function's value is.
+THIRD_PERSON = re.compile(
+    "(Adds|Answers|Applies|Averages|Builds|Changes|Closes|Copies|Cuts|Decodes|Does|Draws|Encodes|"
+    "Ends|Fills|Finds|Forgets|Gets|Gives|Goes|Has|Holds|Joins|Keeps|Lets|Loads|Looks|Makes|Opens|"
+    "Paints|Prints|Puts|Raises|Reads|Refuses|Removes|Replays|Returns|Runs|Says|Sets|Sorts|Starts|"
+    r"Takes|Trains|Turns|Waits|Walks|Watches|Writes|Yields)\b"
+)
+SECTIONS = {"Args:", "Returns:", "Raises:", "Yields:", "Attributes:", "Source:"}
+
+
+def docstrings():
+    """Of every function and class: where it is, whether it is a function, and its lines."""
+    for part in ("ditta_jax", "teacher_bridge"):
+        for path in sorted((REPOSITORY / part).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+                    where = f"{path.relative_to(REPOSITORY)}:{node.lineno} {node.name}"
+                    lines = ast.get_docstring(node).splitlines()
+                    yield where, isinstance(node, ast.FunctionDef), lines
+
+
+def test_docstrings_are_written_in_one_way():
+    """An imperative or a noun first; sections whose entries are indented by four."""
+    for where, is_function, lines in docstrings():
+        if is_function:
+            assert not THIRD_PERSON.match(lines[0]), f"{where}: {lines[0]}"
+        for line, after in zip(lines, lines[1:], strict=False):
+            if line in SECTIONS:
+                indented = len(after) - len(after.lstrip())
+                assert indented == 4, f"{where}: {line} {after}"

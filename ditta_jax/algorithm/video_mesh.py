@@ -57,7 +57,7 @@ def on_every_device(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def unused(tree: PyTree) -> PyTree:
-    """Stands for arrays that a program takes but does not use: no bytes, and none are sent."""
+    """Stand for arrays that a program takes but does not use: no bytes, and none are sent."""
     return jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), tree)
 
 

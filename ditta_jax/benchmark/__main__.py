@@ -30,7 +30,7 @@ DIRECT_TIMES = 2  # steps and frames of the direct rival, whose step takes a min
 
 
 def main() -> int | None:
-    """Reads the command line, measures (or compiles), reports."""
+    """Read the command line, measure (or compile), report."""
     if any(word.partition("=")[0] == "--compile-for" for word in sys.argv[1:]):
         return compile_for.main(sys.argv[1:])
     options = parse(sys.argv[1:])
@@ -85,7 +85,7 @@ def say(text: str) -> None:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Returns the checked command line; `size` becomes a `Size`.
+    """Return the checked command line; `size` becomes a `Size`.
 
     Raises:
         UserError: an unknown rival or an impossible size.

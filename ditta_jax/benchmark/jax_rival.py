@@ -31,7 +31,7 @@ class Ours:
     """The compiled programs on one workload."""
 
     def __init__(self, work: Workload, compute: str, attention: str):
-        """Loads the weights and puts the clip on the device."""
+        """Load the weights and put the clip on the device."""
         config = SegFormerConfig.published(work.size.student, work.size.classes)
         student = weight_layout.load(RELEASED, config, work.weights, "workload").student
         self.network, self.graph, encoder = split_student(student)

@@ -116,7 +116,7 @@ def arguments() -> tuple[Path, Path, Task]:
 
 
 def write(path: Path, measurement: Measurement) -> None:
-    """Writes what the coordinator reads."""
+    """Write what the coordinator reads."""
     path.write_text(json.dumps(dataclasses.asdict(measurement)))
 
 

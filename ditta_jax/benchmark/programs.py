@@ -99,7 +99,7 @@ def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _placed(device: Any) -> Callable[[PyTree], PyTree]:
-    """Says of a tree of shapes that it lies on the device."""
+    """Say of a tree of shapes that it lies on the device."""
     if device is None:
         return lambda tree: tree
     where = NamedSharding(Mesh([device], ("device",)), PartitionSpec())

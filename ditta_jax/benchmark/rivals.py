@@ -34,13 +34,13 @@ METHOD_PASSES = 5  # of the method over the warm-up: each frame's features serve
 
 
 def write_workload(folder: Path, size: Size) -> None:
-    """Makes the workload, in a process of its own."""
+    """Make the workload, in a process of its own."""
     text = json.dumps(dataclasses.asdict(size))
     _run([sys.executable, "-m", "ditta_jax.benchmark.workload", str(folder), text], {}, None)
 
 
 def run_rival(folder: Path, task: Task) -> Measurement:
-    """Runs one rival on a workload and reads its report.
+    """Run one rival on a workload and read its report.
 
     Raises:
         UserError: it failed; the message has the end of its output.

@@ -60,7 +60,7 @@ class Workload(NamedTuple):
 
 
 def write(folder: Path, size: Size) -> None:
-    """Makes the workload of a size and writes it."""
+    """Make the workload of a size and write it."""
     generator = np.random.default_rng(size.seed)
     frames = generator.standard_normal((size.frames, 3, *(n // 16 for n in size.input)))
     frames = frames.repeat(16, 2).repeat(16, 3) + 0.2 * generator.standard_normal(
@@ -98,7 +98,7 @@ def _weights(size: Size) -> dict[str, np.ndarray]:
 
 
 def read(folder: Path) -> Workload:
-    """Reads what `write` wrote."""
+    """Read what `write` wrote."""
     size = Size(**json.loads((folder / "size.json").read_text()))
     with np.load(folder / "weights.npz") as weights, np.load(folder / "clip.npz") as clip:
         return Workload(size, dict(weights), clip["frames"], clip["labels"], clip["object_ids"])

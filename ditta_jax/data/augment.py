@@ -69,11 +69,11 @@ def photometric(generator: np.random.Generator, frame: np.ndarray) -> np.ndarray
     Contrast comes before or after saturation and hue with equal chance.
 
     Args:
-      generator: source of the changes.
-      frame: UInt8["H W 3"] RGB.
+        generator: source of the changes.
+        frame: UInt8["H W 3"] RGB.
 
     Returns:
-      UInt8["H W 3"].
+        UInt8["H W 3"].
     """
     change = generator.random(5) < 0.5
     shift = generator.uniform(-BRIGHTNESS, BRIGHTNESS)
@@ -108,13 +108,13 @@ def augment(
     """All of the above.
 
     Args:
-      generator: source of everything random.
-      frame: UInt8["H W 3"] RGB.
-      label: UInt8["H W"].
-      crop: (Hi, Wi).
+        generator: source of everything random.
+        frame: UInt8["H W 3"] RGB.
+        label: UInt8["H W"].
+        crop: (Hi, Wi).
 
     Returns:
-      (UInt8["Hi Wi 3"], UInt8["Hi Wi"]).
+        (UInt8["Hi Wi 3"], UInt8["Hi Wi"]).
     """
     frame, label = random_scale(generator, frame, label)
     frame, label = random_crop(generator, frame, label, crop)
@@ -130,7 +130,7 @@ def batch(
     The source is walked through in a new random order every epoch.
 
     Returns:
-      (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]).
+        (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]).
     """
     images = np.empty((batch_size, *crop, 3), np.float32)
     labels = np.empty((batch_size, *crop), np.uint8)
@@ -157,18 +157,18 @@ def batches(
     iterator to end the thread.
 
     Args:
-      source: labelled pictures, see `sources.stills`.
-      crop: (Hi, Wi).
-      batch_size: B.
-      seed: of the order and of the augmentation, ≥ 0.
-      start_step: number of the first batch.
-      depth: batches kept ready.
+        source: labelled pictures, see `sources.stills`.
+        crop: (Hi, Wi).
+        batch_size: B.
+        seed: of the order and of the augmentation, ≥ 0.
+        start_step: number of the first batch.
+        depth: batches kept ready.
 
     Yields:
-      (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]), 255 = ignore.
+        (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]), 255 = ignore.
 
     Raises:
-      ValueError: an empty source.
+        ValueError: an empty source.
     """
     if not len(source):
         raise ValueError("no pictures to train on")

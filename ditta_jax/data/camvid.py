@@ -23,7 +23,7 @@ def clips_of(root: Path, split: str) -> list[Clip]:
     """What a split has of each drive, in order of their names.
 
     Raises:
-      UserError: no such split, or frames and masks that do not match.
+        UserError: no such split, or frames and masks that do not match.
     """
     if split not in SPLITS:
         raise UserError(f"data.split: CamVid has no split {split!r}; known: {', '.join(SPLITS)}")

@@ -34,7 +34,7 @@ def clips_of(root: Path, split: str) -> list[Clip]:
     """The snippets of a split, in order of their names.
 
     Raises:
-      UserError: no such split, no frames, or labels whose frames are not there.
+        UserError: no such split, no frames, or labels whose frames are not there.
     """
     if split not in SPLITS:
         raise UserError(

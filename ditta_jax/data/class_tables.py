@@ -29,10 +29,10 @@ class ClassMap(NamedTuple):
     """From one data set's classes to another's.
 
     Attributes:
-      source: names of the classes that are mapped.
-      target: names of the classes they become.
-      table: UInt8["len(source)"]: index into `target`, `len(target)` where there is none.
-      palette: RGB of the target's classes, where they have known ones.
+        source: names of the classes that are mapped.
+        target: names of the classes they become.
+        table: UInt8["len(source)"]: index into `target`, `len(target)` where there is none.
+        palette: RGB of the target's classes, where they have known ones.
     """
 
     source: tuple[str, ...]
@@ -44,7 +44,7 @@ class ClassMap(NamedTuple):
         """The table for a student whose classes have these names; by order where none is known.
 
         Raises:
-          UserError: they are other classes.
+            UserError: they are other classes.
         """
         known = {_plain(name): number for number, name in enumerate(self.source)}
         strange = [name for name in classes if _plain(name) not in known]
@@ -82,7 +82,7 @@ def class_map(name: str) -> ClassMap:
     Of a file, the target's classes are those it names, in the order of their first mention.
 
     Raises:
-      UserError: no such table, or a broken one.
+        UserError: no such table, or a broken one.
     """
     path = Path(name).expanduser()
     if name.endswith(".csv"):

@@ -18,13 +18,13 @@ _FEW = 5
 
 
 def fault_of_frame(file: Path, size: tuple[int, int] | None) -> str:
-    """Says what is wrong with a frame's file; empty if nothing is.
+    """Say what is wrong with a frame's file; empty if nothing is.
 
     Its header and its end are read; all of it where these leave doubt.
 
     Args:
-      file: the frame.
-      size: (H, W) it must have, upright; None: any.
+        file: the frame.
+        size: (H, W) it must have, upright; None: any.
     """
     try:
         header = read_header(file)
@@ -44,7 +44,7 @@ def fault_of_frame(file: Path, size: tuple[int, int] | None) -> str:
 
 
 def fault_of_mask(file: Path, frame: Path) -> str:
-    """Says what is wrong with a mask's form and size; empty if nothing is, or its frame is."""
+    """Say what is wrong with a mask's form and size; empty if nothing is, or its frame is."""
     try:
         mask = read_header(file)
         check_lossless(_start(file), str(file))

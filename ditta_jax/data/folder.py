@@ -23,12 +23,12 @@ class FolderRules(NamedTuple):
     """How folders are read.
 
     Attributes:
-      masks: what their values mean.
-      names: how frames and masks are called.
-      damaged: "refuse" a damaged frame when it is read, or "keep" the others, which reads all of
-        them at the start.
-      max_frames: 0: all.
-      one_size: whether all frames must have the first one's size (`Video.size`).
+        masks: what their values mean.
+        names: how frames and masks are called.
+        damaged: "refuse" a damaged frame when it is read, or "keep" the others, which reads all of
+            them at the start.
+        max_frames: 0: all.
+        one_size: whether all frames must have the first one's size (`Video.size`).
     """
 
     masks: MaskRules = MaskRules()
@@ -41,15 +41,15 @@ class FolderRules(NamedTuple):
 def open_folder(
     place: Place | Path, rules: FolderRules | None = None, mask_rules: MaskRules | None = None
 ) -> Video:
-    """Opens one folder as a video; of its frames only the first one's header is read.
+    """Open one folder as a video; of its frames only the first one's header is read.
 
     Args:
-      place: where frames and masks lie; a path: the layout is found out.
-      rules: how it is read.
-      mask_rules: in place of those of `rules`.
+        place: where frames and masks lie; a path: the layout is found out.
+        rules: how it is read.
+        mask_rules: in place of those of `rules`.
 
     Raises:
-      UserError: no frames, two frames of one name, a mask without frame.
+        UserError: no frames, two frames of one name, a mask without frame.
     """
     rules = rules or FolderRules()
     rules = rules._replace(masks=check_rules(mask_rules or rules.masks))
@@ -66,10 +66,10 @@ class Clip(NamedTuple):
     """A video's files.
 
     Attributes:
-      name: of the video.
-      frames: in order.
-      masks: of the frames that have one.
-      warnings: see `Video`.
+        name: of the video.
+        frames: in order.
+        masks: of the frames that have one.
+        warnings: see `Video`.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Clip(NamedTuple):
 
 
 def open_clip(clip: Clip, rules: FolderRules) -> Video:
-    """Opens the files of a clip as a video."""
+    """Open the files of a clip as a video."""
     frames, warnings = _whole_frames(clip.frames, rules.damaged)
     frames, warnings = frames[: rules.max_frames or None], clip.warnings + warnings
     sequence = _FolderFrames(frames, rules.one_size)
@@ -148,7 +148,7 @@ class _FolderFrames(FrameSequence):
     """Frames in one file each.
 
     Attributes:
-      size: (H, W) of the first frame, upright.
+        size: (H, W) of the first frame, upright.
     """
 
     def __init__(self, files: list[Path], one_size: bool):

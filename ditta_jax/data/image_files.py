@@ -40,13 +40,13 @@ class Header(NamedTuple):
     """What a file says of itself before its pixels.
 
     Attributes:
-      format: "JPEG", "PNG", "BMP", "TIFF" or "WEBP".
-      size: (H, W) as shown.
-      stored: (H, W) as stored.
-      orientation: 1 to 8 as EXIF counts them; 1 is upright.
-      turn: the same for what decoders give: Pillow turns TIFF files itself.
-      mode: Pillow's name of the kind of pixels.
-      bits: per value.
+        format: "JPEG", "PNG", "BMP", "TIFF" or "WEBP".
+        size: (H, W) as shown.
+        stored: (H, W) as stored.
+        orientation: 1 to 8 as EXIF counts them; 1 is upright.
+        turn: the same for what decoders give: Pillow turns TIFF files itself.
+        mode: Pillow's name of the kind of pixels.
+        bits: per value.
     """
 
     format: str
@@ -62,8 +62,8 @@ def format_of(data: bytes, where: str) -> str:
     """The format's name; UserError if it is none that is read here.
 
     Args:
-      data: the file, or its first bytes.
-      where: the file's name for messages.
+        data: the file, or its first bytes.
+        where: the file's name for messages.
     """
     if not data:
         raise UserError(f"{where}: the file is empty")
@@ -76,7 +76,7 @@ def format_of(data: bytes, where: str) -> str:
 
 
 def check_whole(data: bytes, where: str) -> None:
-    """Raises UserError where a file's own lengths and checksums say that it is damaged.
+    """Raise UserError where a file's own lengths and checksums say that it is damaged.
 
     Of JPEG, BMP and TIFF only decoding tells; see `images`.
     """
@@ -88,7 +88,7 @@ def check_whole(data: bytes, where: str) -> None:
 
 
 def _check_png(data: bytes, where: str) -> None:
-    """Walks the chunks: each has its length before it and its checksum after it."""
+    """Walk the chunks: each has its length before it and its checksum after it."""
     place = len(_PNG)
     while True:
         length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
@@ -108,7 +108,7 @@ def open_picture(data: bytes, where: str) -> Image:
     """Pillow's picture, its pixels not read yet.
 
     Raises:
-      UserError: not a picture, or several in one file.
+        UserError: not a picture, or several in one file.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -140,7 +140,7 @@ def read_header(file: Path, where: str = "") -> Header:
     """Format, size and orientation of a file; reads its first bytes only where that is enough.
 
     Raises:
-      UserError: not readable, or not a picture.
+        UserError: not readable, or not a picture.
     """
     where = where or str(file)
     try:
@@ -211,9 +211,9 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Pixels as they are to be looked at.
 
     Args:
-      pixels: ["H W ..."] as stored.
-      orientation: 1 to 8 as EXIF counts them: 2 to 4 mirrored, turned by 180 degrees, upside
-        down; 5 to 8 the same with rows and columns exchanged.
+        pixels: ["H W ..."] as stored.
+        orientation: 1 to 8 as EXIF counts them: 2 to 4 mirrored, turned by 180 degrees, upside
+            down; 5 to 8 the same with rows and columns exchanged.
     """
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)

@@ -25,21 +25,21 @@ _HARMLESS = ("SOS parameters", "JFIF revision", "Adobe color", "progression sequ
 
 
 def decode_frame(data: bytes, where: str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Decodes a colour frame.
+    """Decode a colour frame.
 
     Grey and palette images become RGB; transparency is dropped. The pixel values are those of
     `cv2.imread`, turned upright as it and every viewer do (EXIF).
 
     Args:
-      data: an image file's bytes.
-      where: the file's name for messages.
-      size: the expected (H, W), or None.
+        data: an image file's bytes.
+        where: the file's name for messages.
+        size: the expected (H, W), or None.
 
     Returns:
-      UInt8["H W 3"] RGB.
+        UInt8["H W 3"] RGB.
 
     Raises:
-      UserError: truncated, damaged, unreadable, other depth than 8 bits, other size.
+        UserError: truncated, damaged, unreadable, other depth than 8 bits, other size.
     """
     kind = format_of(data, where)
     check_whole(data, where)
@@ -93,10 +93,10 @@ def _decode_by_pillow(data: bytes, where: str) -> np.ndarray:
 
 
 def load(picture: Image, where: str) -> Image:
-    """Reads a picture's pixels.
+    """Read a picture's pixels.
 
     Raises:
-      UserError: they are damaged.
+        UserError: they are damaged.
     """
     try:
         picture.load()
@@ -111,7 +111,7 @@ def _check_depth(bits: int, where: str) -> None:
 
 
 def check_size(found: tuple[int, int], size: tuple[int, int] | None, where: str, what: str) -> None:
-    """Raises UserError unless a picture has the expected size (H, W), if one is expected."""
+    """Raise UserError unless a picture has the expected size (H, W), if one is expected."""
     if size is not None and tuple(found) != tuple(size):
         raise UserError(
             f"{where}: {what} of {found[0]}x{found[1]} (rows x columns),"

@@ -36,9 +36,9 @@ class Place(NamedTuple):
     """Where one video lies.
 
     Attributes:
-      name: unique among the videos found.
-      frames: folder of frames, or a video file.
-      masks: folder of masks, or None; they may also lie between the frames.
+        name: unique among the videos found.
+        frames: folder of frames, or a video file.
+        masks: folder of masks, or None; they may also lie between the frames.
     """
 
     name: str
@@ -59,10 +59,10 @@ def find_videos(folder: Path) -> list[Place]:
     """The videos in a folder: the folder itself, or what lies in it.
 
     Returns:
-      places in natural order.
+        places in natural order.
 
     Raises:
-      UserError: no video in it.
+        UserError: no video in it.
     """
     own = place_of(folder)
     if own is not None:
@@ -94,7 +94,7 @@ def place_of(folder: Path) -> Place | None:
 
 
 def _refuse_empty_frames(inside: list[Path]) -> None:
-    """Refuses a folder that was meant to be a video with masks, but has no frames."""
+    """Refuse a folder that was meant to be a video with masks, but has no frames."""
     for empty in inside:
         if empty.name.lower() == "origin" and not any(_folders(empty)):
             raise UserError(f"{empty}: no images here; expected {', '.join(SUFFIXES)} files")

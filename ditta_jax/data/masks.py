@@ -29,14 +29,14 @@ class MaskRules(NamedTuple):
     """How the values of masks are read.
 
     Attributes:
-      convention: "plain": values are classes, those in `ignore` become 255; "vspw": 0, 252 and
-        255 become 255, the others are lowered by one (SPEC "Metrics"); "cityscapes": ids become
-        the 19 train ids, ids without one 255.
-      ignore: values without meaning ("plain").
-      num_classes: values at or above it are refused; 0: not checked.
-      palette: RGB per class, for masks in colour; empty: such masks are refused.
-      ignore_colours: colours without meaning, unless the palette has them.
-      reading: of pictures that could be either: "values", "colours", or "auto".
+        convention: "plain": values are classes, those in `ignore` become 255; "vspw": 0, 252 and
+            255 become 255, the others are lowered by one (SPEC "Metrics"); "cityscapes": ids become
+            the 19 train ids, ids without one 255.
+        ignore: values without meaning ("plain").
+        num_classes: values at or above it are refused; 0: not checked.
+        palette: RGB per class, for masks in colour; empty: such masks are refused.
+        ignore_colours: colours without meaning, unless the palette has them.
+        reading: of pictures that could be either: "values", "colours", or "auto".
     """
 
     convention: str = "plain"
@@ -48,7 +48,7 @@ class MaskRules(NamedTuple):
 
 
 def check_rules(rules: MaskRules) -> MaskRules:
-    """Returns the rules; UserError for a name that does not exist."""
+    """Return the rules; UserError for a name that does not exist."""
     for key, value, known in (
         ("data.convention", rules.convention, CONVENTIONS),
         ("data.mask_reading", rules.reading, READINGS),
@@ -64,16 +64,16 @@ def read_labels(
     """Class indices from a mask file's bytes.
 
     Args:
-      data: the file's bytes.
-      where: the file's name for messages.
-      size: the expected (H, W), or None.
-      rules: see `MaskRules`.
+        data: the file's bytes.
+        where: the file's name for messages.
+        size: the expected (H, W), or None.
+        rules: see `MaskRules`.
 
     Returns:
-      UInt8["H W"], 255 = ignore.
+        UInt8["H W"], 255 = ignore.
 
     Raises:
-      UserError: damaged, lossy, another size, a value or colour that is no class.
+        UserError: damaged, lossy, another size, a value or colour that is no class.
     """
     rules = rules or MaskRules()
     pixels, opaque = decode_pixels(data, where, size)
@@ -89,10 +89,10 @@ def decode_mask(data: bytes, where: str, size: tuple[int, int] | None = None) ->
     """A label map's stored values: those of a grey picture, a palette picture's indices.
 
     Returns:
-      UInt8["H W"].
+        UInt8["H W"].
 
     Raises:
-      UserError: damaged, lossy, in colour, of 16 bits, other size.
+        UserError: damaged, lossy, in colour, of 16 bits, other size.
     """
     values, opaque = decode_pixels(data, where, size)
     if values.ndim == 3 or opaque is not None:
@@ -108,12 +108,12 @@ def decode_pixels(
     """A mask's pixels as stored and upright, and where they are opaque.
 
     Args:
-      data: the file's bytes.
-      where: the file's name for messages.
-      size: the expected (H, W), or None.
+        data: the file's bytes.
+        where: the file's name for messages.
+        size: the expected (H, W), or None.
 
     Returns:
-      UInt8 or UInt16["H W"], or UInt8["H W 3"] RGB; Bool["H W"], None where all is opaque.
+        UInt8 or UInt16["H W"], or UInt8["H W 3"] RGB; Bool["H W"], None where all is opaque.
     """
     check_whole(data, where)
     check_lossless(data, where)
@@ -129,7 +129,7 @@ def decode_pixels(
 
 
 def check_lossless(data: bytes, where: str) -> None:
-    """Raises UserError for a format that does not keep values: between two classes lie others."""
+    """Raise UserError for a format that does not keep values: between two classes lie others."""
     kind = format_of(data, where)
     lossy = kind == "JPEG" or (kind == "WEBP" and b"VP8L" not in data[:4096])
     if kind == "TIFF":
@@ -192,7 +192,7 @@ def _only_reading(pixels: np.ndarray, where: str, rules: MaskRules) -> np.ndarra
     """Labels of an RGB picture in which all is grey: values three times, or greys of the palette.
 
     Raises:
-      UserError: it reads both ways, and differently.
+        UserError: it reads both ways, and differently.
     """
     readings, errors = [], []
     for read, given in ((colours_to_labels, pixels), (to_labels, pixels[..., 0])):
@@ -214,15 +214,15 @@ def to_labels(raw: np.ndarray, where: str, rules: MaskRules | None = None) -> np
     """Class indices from a mask's values.
 
     Args:
-      raw: UInt8 or UInt16["H W"] as stored.
-      where: the file's name for messages.
-      rules: see `MaskRules`.
+        raw: UInt8 or UInt16["H W"] as stored.
+        where: the file's name for messages.
+        rules: see `MaskRules`.
 
     Returns:
-      UInt8["H W"], 255 = ignore.
+        UInt8["H W"], 255 = ignore.
 
     Raises:
-      UserError: a value that is neither a class nor ignored.
+        UserError: a value that is neither a class nor ignored.
     """
     rules = rules or MaskRules()
     table = _table(rules)
@@ -266,15 +266,15 @@ def colours_to_labels(pixels: np.ndarray, where: str, rules: MaskRules) -> np.nd
     """Class indices from colours, each exactly one of the palette's.
 
     Args:
-      pixels: UInt8["H W 3"] RGB.
-      where: the file's name for messages.
-      rules: its palette and `ignore_colours` are read.
+        pixels: UInt8["H W 3"] RGB.
+        where: the file's name for messages.
+        rules: its palette and `ignore_colours` are read.
 
     Returns:
-      UInt8["H W"], 255 = ignore.
+        UInt8["H W"], 255 = ignore.
 
     Raises:
-      UserError: no palette, a colour that is not in it, or one that two classes share.
+        UserError: no palette, a colour that is not in it, or one that two classes share.
     """
     if not rules.palette:
         raise UserError(
@@ -308,9 +308,9 @@ def sizes_differ(mask: Sequence[int], frame: Sequence[int], stored: Sequence[int
     """How a mask's size differs from its frame's, in words; empty where it does not.
 
     Args:
-      mask: (H, W).
-      frame: (H, W) as shown.
-      stored: (H, W) as the file has it, before its orientation is applied.
+        mask: (H, W).
+        frame: (H, W) as shown.
+        stored: (H, W) as the file has it, before its orientation is applied.
     """
     if tuple(mask) == tuple(frame):
         return ""

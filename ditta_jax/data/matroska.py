@@ -40,7 +40,7 @@ def first_fault(path: Path) -> str:
 
 
 def _walk(file: BinaryIO, end: int) -> str:
-    """Goes from element to element; those of a cluster of unknown length count as at the top."""
+    """Go from element to element; those of a cluster of unknown length count as at the top."""
     while (start := file.tell()) < end:
         element = _element(file)
         if element is None:

@@ -34,8 +34,8 @@ class Names(NamedTuple):
     """How files are named; each pattern has one `*`.
 
     Attributes:
-      frames: of frames.
-      masks: of masks.
+        frames: of frames.
+        masks: of masks.
     """
 
     frames: tuple[str, ...] = FRAME_NAMES
@@ -46,7 +46,7 @@ def names_with(frames: Sequence[str], masks: Sequence[str]) -> Names:
     """The patterns that are known, after those of a configuration.
 
     Raises:
-      UserError: a pattern without exactly one `*`.
+        UserError: a pattern without exactly one `*`.
     """
     for key, patterns in (("data.frame_names", frames), ("data.mask_names", masks)):
         for pattern in patterns:
@@ -82,13 +82,13 @@ def match(
     """Frame to mask; a frame may have none.
 
     Args:
-      frames: in any order.
-      masks: in any order.
-      names: patterns.
-      where: the folder of the frames, for messages.
+        frames: in any order.
+        masks: in any order.
+        names: patterns.
+        where: the folder of the frames, for messages.
 
     Raises:
-      UserError: a mask without a frame, or two frames or masks that are the same by name.
+        UserError: a mask without a frame, or two frames or masks that are the same by name.
     """
     masks = [mask for mask in masks if not _is_other(mask)] or list(masks)
     best: dict[Path, Path] = {}

@@ -23,11 +23,11 @@ def ahead(items: Callable[[], Iterable[_T]], depth: int = 4) -> Iterator[_T]:
     iterator (or leaving it to the garbage collector) ends the thread.
 
     Args:
-      items: called in the thread; makes the iterable.
-      depth: items kept ready, ≥ 1.
+        items: called in the thread; makes the iterable.
+        depth: items kept ready, ≥ 1.
 
     Yields:
-      the items, in order.
+        the items, in order.
     """
     ready: queue.Queue[tuple[str, object]] = queue.Queue(maxsize=max(depth, 1))
     stop = threading.Event()
@@ -83,15 +83,15 @@ def inputs(
     """Frames of a video with the network's inputs, made ahead.
 
     Args:
-      frames: a video's frames.
-      scale: see `preprocess.to_input`.
-      divisor: see `preprocess.to_input`.
-      start: first frame.
-      stop: the frame to stop before; None: the end.
-      depth: frames kept ready; together with two in work they bound the memory.
+        frames: a video's frames.
+        scale: see `preprocess.to_input`.
+        divisor: see `preprocess.to_input`.
+        start: first frame.
+        stop: the frame to stop before; None: the end.
+        depth: frames kept ready; together with two in work they bound the memory.
 
     Yields:
-      (index, UInt8["H W 3"], Float32["Hi Wi 3"]).
+        (index, UInt8["H W 3"], Float32["Hi Wi 3"]).
     """
 
     def make() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -28,15 +28,15 @@ def open_builder(name: str, data_dir: str | Path = "", recipe: Any = None) -> An
     """A prepared TFDS builder.
 
     Args:
-      name: "procedural_drive", or "procedural_drive/tiny" for a named recipe.
-      data_dir: folder of all data sets; empty: `default_data_dir()`.
-      recipe: a `Recipe` to use in place of the named one.
+        name: "procedural_drive", or "procedural_drive/tiny" for a named recipe.
+        data_dir: folder of all data sets; empty: `default_data_dir()`.
+        recipe: a `Recipe` to use in place of the named one.
 
     Returns:
-      tfds.core.DatasetBuilder, ready for `as_data_source`.
+        tfds.core.DatasetBuilder, ready for `as_data_source`.
 
     Raises:
-      UserError: unknown name, or a folder that cannot be written.
+        UserError: unknown name, or a folder that cannot be written.
     """
     dataset, _, recipe_name = name.partition("/")
     if dataset != "procedural_drive":
@@ -62,13 +62,13 @@ def open_published(
     """A prepared TFDS builder of one split of a data set that people download.
 
     Args:
-      name: a key of `PUBLISHED`.
-      split: of the data set.
-      data_dir: folder of all data sets; empty: `default_data_dir()`.
-      manual_dir: where the downloaded files lie; empty: what was built before is opened.
+        name: a key of `PUBLISHED`.
+        split: of the data set.
+        data_dir: folder of all data sets; empty: `default_data_dir()`.
+        manual_dir: where the downloaded files lie; empty: what was built before is opened.
 
     Raises:
-      UserError: no such split, files that are missing or damaged, or nothing built yet.
+        UserError: no such split, files that are missing or damaged, or nothing built yet.
     """
     from ditta_jax.data import published_tfds
 
@@ -170,7 +170,7 @@ def _builder(builder_class: Any, config: Any, folder: Path) -> tuple[Any, bool]:
 
 @contextlib.contextmanager
 def _locked(path: Path, place: Path) -> Iterator[None]:
-    """Holds a file lock, which ends with the process however it ends."""
+    """Hold a file lock, which ends with the process however it ends."""
     with open(path, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -37,12 +37,12 @@ def to_input(
     """The network's input for a frame.
 
     Args:
-      frame: UInt8["H W 3"] RGB.
-      scale: bounds of the longer and the shorter side, pixels.
-      divisor: both sides are stretched to its next multiple.
+        frame: UInt8["H W 3"] RGB.
+        scale: bounds of the longer and the shorter side, pixels.
+        divisor: both sides are stretched to its next multiple.
 
     Returns:
-      Float32["Hi Wi 3"], minus `MEAN`, over `STD`.
+        Float32["Hi Wi 3"], minus `MEAN`, over `STD`.
     """
     size = frame.shape[:2]
     for height, width in (scaled_size(size, scale), input_size(size, scale, divisor)):

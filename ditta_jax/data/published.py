@@ -18,11 +18,11 @@ class Published(NamedTuple):
     """One data set.
 
     Attributes:
-      classes: name of its table of classes.
-      splits: that it has.
-      rules: how its masks are read.
-      clips: from its root and a split to the clips.
-      home: where it is to be had.
+        classes: name of its table of classes.
+        splits: that it has.
+        rules: how its masks are read.
+        clips: from its root and a split to the clips.
+        home: where it is to be had.
     """
 
     classes: str
@@ -66,10 +66,10 @@ def check_files(clips: list[Clip], rules: MaskRules) -> list[str]:
     """What is missing, extra or damaged, before anything long is begun.
 
     Returns:
-      what a person should know and need not mend, a line each.
+        what a person should know and need not mend, a line each.
 
     Raises:
-      UserError: files that cannot be used, the first few by name.
+        UserError: files that cannot be used, the first few by name.
     """
     from ditta_jax.data.folder import FolderRules
 

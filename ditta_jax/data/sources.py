@@ -32,7 +32,7 @@ class Videos(Sequence[Video]):
     """Videos that are opened one by one, when asked for.
 
     Attributes:
-      names: of all videos, without opening them.
+        names: of all videos, without opening them.
     """
 
     def __init__(self, names: Sequence[str], opener: Any):
@@ -60,15 +60,15 @@ def open_videos(data: Any, num_classes: int = 0, palette: Palette = ()) -> Video
     """The videos of a configuration, lazily.
 
     Args:
-      data: `config.data`.
-      num_classes: labels at or above it are refused in folders; 0: not checked.
-      palette: RGB per class, for masks in colour.
+        data: `config.data`.
+        num_classes: labels at or above it are refused in folders; 0: not checked.
+        palette: RGB per class, for masks in colour.
 
     Returns:
-      a sequence of `Video`; `names` lists them without opening any.
+        a sequence of `Video`; `names` lists them without opening any.
 
     Raises:
-      UserError: nothing there, an unknown kind. Reading a video raises it too.
+        UserError: nothing there, an unknown kind. Reading a video raises it too.
     """
     check_kind(data.kind, data.path)
     if data.kind == "tfds":
@@ -317,17 +317,17 @@ def stills(
     """Labelled pictures to train on.
 
     Args:
-      data: `config.data`; its kind says where from.
-      split: of the TFDS data set, kind "tfds".
-      paths: labelled folders, kind "folder"; `data.path` if empty.
-      num_classes: labels at or above it are refused; 0: not checked.
-      palette: RGB per class, for masks in colour.
+        data: `config.data`; its kind says where from.
+        split: of the TFDS data set, kind "tfds".
+        paths: labelled folders, kind "folder"; `data.path` if empty.
+        num_classes: labels at or above it are refused; 0: not checked.
+        palette: RGB per class, for masks in colour.
 
     Returns:
-      an indexable source, safe to read from several threads.
+        an indexable source, safe to read from several threads.
 
     Raises:
-      UserError: no labels, no pictures, an unknown split or kind.
+        UserError: no labels, no pictures, an unknown split or kind.
     """
     if data.kind == "tfds" and data.builder in PUBLISHED:
         return _labelled(list(_published_videos(_of_split(data, split), num_classes)))

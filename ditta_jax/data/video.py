@@ -85,11 +85,11 @@ class Video(NamedTuple):
     """One video.
 
     Attributes:
-      name: unique within its source, fit for a file name.
-      size: (H, W) in pixels of every frame.
-      frames: T frames.
-      labels: T label maps, or None where there are none at all.
-      warnings: what a person has to know of it, a line each: lost frames, for one.
+        name: unique within its source, fit for a file name.
+        size: (H, W) in pixels of every frame.
+        frames: T frames.
+        labels: T label maps, or None where there are none at all.
+        warnings: what a person has to know of it, a line each: lost frames, for one.
     """
 
     name: str

@@ -31,20 +31,20 @@ def open_video_file(
     window: int = WINDOW,
     damaged: str = "refuse",
 ) -> Video:
-    """Opens a video file; the whole file is scanned once for its frames' times and damage.
+    """Open a video file; the whole file is scanned once for its frames' times and damage.
 
     Args:
-      path: any container and codec that PyAV reads.
-      fps: frames per second to keep, at most the file's own rate; 0: every frame.
-      max_frames: 0: all.
-      window: decoded frames kept in memory.
-      damaged: "refuse" a damaged file, or "keep" its good frames, with a warning.
+        path: any container and codec that PyAV reads.
+        fps: frames per second to keep, at most the file's own rate; 0: every frame.
+        max_frames: 0: all.
+        window: decoded frames kept in memory.
+        damaged: "refuse" a damaged file, or "keep" its good frames, with a warning.
 
     Returns:
-      an unlabelled `Video` named like the file.
+        an unlabelled `Video` named like the file.
 
     Raises:
-      UserError: no such file, no video in it, no frames, not readable, damaged.
+        UserError: no such file, no video in it, no frames, not readable, damaged.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -130,7 +130,7 @@ class VideoFileFrames(FrameSequence):
         return hashlib.sha256(f"{digest_of_file(self._path)} {self._kept}".encode()).hexdigest()
 
     def close(self) -> None:
-        """Closes the file; reading on opens it again."""
+        """Close the file; reading on opens it again."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -153,7 +153,7 @@ class VideoFileFrames(FrameSequence):
                     yield self._numbers[frame.pts], frame
 
     def _read_on(self, number: int) -> np.ndarray | None:
-        """Decodes up to a frame; None if it does not come."""
+        """Decode up to a frame; None if it does not come."""
         assert self._stream is not None
         for found, frame in self._stream:
             self._next = found + 1

@@ -15,11 +15,11 @@ def read_list(path: str, root: str = "") -> list[str]:
     """The lines of a list, without empty ones and comments (`#`).
 
     Args:
-      path: of the file; looked for in `root` too.
-      root: folder of the data.
+        path: of the file; looked for in `root` too.
+        root: folder of the data.
 
     Raises:
-      UserError: no such file, no text, or nothing in it.
+        UserError: no such file, no text, or nothing in it.
     """
     places = [Path(path).expanduser(), Path(root).expanduser() / path]
     file = next((place for place in places if place.is_file()), None)
@@ -45,7 +45,7 @@ def select(lines: Sequence[str], known: Sequence[str], where: str) -> list[str]:
     A line is a video's name, a path that ends in it, or has it as its first word.
 
     Raises:
-      UserError: a video that is not there, or one that is named twice.
+        UserError: a video that is not there, or one that is named twice.
     """
     names: dict[str, None] = {}
     for line in lines:

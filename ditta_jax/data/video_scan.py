@@ -29,12 +29,12 @@ class Scan(NamedTuple):
     """What is known of a file's frames, in order of presentation.
 
     Attributes:
-      stamps: in units of the stream's time base; None where the file has none.
-      seconds: the same in seconds.
-      good: numbers of the frames that decode and rest on nothing damaged.
-      size: (H, W), upright.
-      turn: how decoded frames are to be turned.
-      damage: what is lost, in words; empty: nothing.
+        stamps: in units of the stream's time base; None where the file has none.
+        seconds: the same in seconds.
+        good: numbers of the frames that decode and rest on nothing damaged.
+        size: (H, W), upright.
+        turn: how decoded frames are to be turned.
+        damage: what is lost, in words; empty: nothing.
     """
 
     stamps: tuple[int | None, ...]
@@ -60,10 +60,10 @@ class Turn(NamedTuple):
 
 
 def scan(path: Path, enough: int = 0) -> Scan:
-    """Looks through the first `enough` frames of a file (0: all).
+    """Look through the first `enough` frames of a file (0: all).
 
     Raises:
-      UserError: not a video, or no frame of it decodes.
+        UserError: not a video, or no frame of it decodes.
     """
     try:
         state = path.stat()
@@ -76,7 +76,7 @@ def open_stream(path: Path) -> tuple[Any, Any]:
     """The container and its first video stream; pictures of covers are no videos.
 
     Raises:
-      UserError: not a video file.
+        UserError: not a video file.
     """
     import av
 
@@ -124,10 +124,10 @@ class _Seen(NamedTuple):
     """What one pass over a file found.
 
     Attributes:
-      frames: decoded ones.
-      expected: stamps of packets that should give a frame.
-      failed: stamps of packets that do not decode or are cut short.
-      counts: "packets" that were read, and of them those "discarded" by an edit list.
+        frames: decoded ones.
+        expected: stamps of packets that should give a frame.
+        failed: stamps of packets that do not decode or are cut short.
+        counts: "packets" that were read, and of them those "discarded" by an edit list.
     """
 
     frames: list[_Frame]
@@ -164,7 +164,7 @@ def _scan(path: Path, length: int, changed: int, enough: int) -> Scan:
 
 
 def _pass(container: Any, stream: Any, enough: int) -> tuple[_Seen, Any]:
-    """Decodes a file from its start, over what does not decode."""
+    """Decode a file from its start, over what does not decode."""
     seen = _Seen([], [], [], {"packets": 0, "discarded": 0})
     first = None
     for frame in decoded(container, stream, seen):

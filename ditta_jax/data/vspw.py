@@ -24,7 +24,7 @@ def root_of(path: Path) -> Path:
     """The folder that holds `data/`: the path itself or the archive's folder in it.
 
     Raises:
-      UserError: it is not there.
+        UserError: it is not there.
     """
     for folder in (path, *sorted(path.glob("VSPW*"))):
         if (folder / "data").is_dir():
@@ -38,7 +38,7 @@ def video_names(root: Path, split: str) -> list[str]:
     """The videos of a split, in its order.
 
     Raises:
-      UserError: no such split, or videos that are not there.
+        UserError: no such split, or videos that are not there.
     """
     if split not in SPLITS:
         raise UserError(f"data.split: VSPW has no split {split!r}; known: {', '.join(SPLITS)}")
@@ -59,7 +59,7 @@ def clip_of(root: Path, name: str) -> Clip:
     """The files of one video.
 
     Raises:
-      UserError: no frames.
+        UserError: no frames.
     """
     folder = root / "data" / name
     frames = images(folder / "origin")

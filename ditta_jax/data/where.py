@@ -17,7 +17,7 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 
 
 def check_kind(kind: str, path: str) -> None:
-    """Raises UserError for an unknown kind, or one that does not look at a path that is given."""
+    """Raise UserError for an unknown kind, or one that does not look at a path that is given."""
     if kind not in KINDS:
         near = _OTHER_NAMES.get(kind.lower()) or next(
             iter(difflib.get_close_matches(kind.lower(), KINDS, 1)), ""
@@ -36,7 +36,7 @@ def existing_folder(path: str, kind: str, key: str = "data.path") -> Path:
     """The folder that a setting names.
 
     Raises:
-      UserError: empty, not there, or a file.
+        UserError: empty, not there, or a file.
     """
     folder = _existing(path, kind, key)
     if folder.is_dir():
@@ -55,7 +55,7 @@ def existing_file(path: str, kind: str = "file", key: str = "data.path") -> Path
     """The video file that a setting names.
 
     Raises:
-      UserError: empty, not there, a folder, or no video by its name.
+        UserError: empty, not there, a folder, or no video by its name.
     """
     file = _existing(path, kind, key)
     if file.is_dir():

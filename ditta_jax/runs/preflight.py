@@ -52,7 +52,7 @@ def look_at(
     windows: Sequence[int] = (),
     advance: Callable[[str], object] = lambda name: None,
 ) -> list[Preview]:
-    """Looks at every video.
+    """Look at every video.
 
     Args:
         videos: opened one by one.
@@ -73,7 +73,7 @@ def look_at(
 def look(
     video: Video, split: Callable[[int], tuple[int, int]], windows: Sequence[int] = ()
 ) -> Preview:
-    """Looks at one video; see `look_at`."""
+    """Look at one video; see `look_at`."""
     T = len(video.frames)
     warm_up, first = split(T)
     scored = range(first, T)

@@ -86,7 +86,7 @@ def _bytes_of(file: Path) -> bytes:
 
 
 def _card(text: dict[str, Any]) -> StudentCard:
-    """Raises ValueError or UserError with the key that does not fit."""
+    """Raise ValueError or UserError with the key that does not fit."""
     config = _config(text)
     count = config.num_classes
     classes = _fitted(text, "classes", ("",), CLASS_NAMES)

@@ -52,7 +52,7 @@ def refuse_foreign(path: Path, earlier: Collection[str], sources: Collection[Pat
 
 @contextmanager
 def orbax_writing(path: Path, size: int, within: Path) -> Iterator[None]:
-    """Turns what the system refuses to Orbax' own writers into one line that names `path`.
+    """Turn what the system refuses to Orbax' own writers into one line that names `path`.
 
     Room is asked for before: Orbax writes many files at once, in threads that tell at length of
     each that failed.
@@ -88,7 +88,7 @@ def _reserve(file: BinaryIO, size: int) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a new, empty folder that takes the place of `path` at the end, if nothing failed.
+    """Yield a new, empty folder that takes the place of `path` at the end, if nothing failed.
 
     Call `refuse_foreign` first: what stands at `path` is removed then.
     """

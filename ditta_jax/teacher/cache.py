@@ -71,11 +71,11 @@ class Entry(NamedTuple):
     """A request as it lies in the cache.
 
     Attributes:
-      folder: the entry's folder.
-      key: content key of request and frames, 64 hexadecimal digits.
-      request: the request.
-      frame_files: the T image files.
-      frame_digests: their SHA-256.
+        folder: the entry's folder.
+        key: content key of request and frames, 64 hexadecimal digits.
+        request: the request.
+        frame_files: the T image files.
+        frame_digests: their SHA-256.
     """
 
     folder: Path
@@ -86,19 +86,19 @@ class Entry(NamedTuple):
 
 
 def teacher_key(identity: Mapping[str, Any]) -> str:
-    """Returns the key of a teacher's identity (`ditta_jax.teacher.identity`)."""
+    """Return the key of a teacher's identity (`ditta_jax.teacher.identity`)."""
     return digest_of(identity)
 
 
 def write_request(cache_dir: Path | str, request: Request, frames: Frames) -> Path:
-    """Writes an entry, or completes the one that is there; returns its folder.
+    """Write an entry, or complete the one that is there; return its folder.
 
     Frames that are JPEG or PNG files become hard links, which still hold when the cache is copied
     to another machine or the originals are deleted, else copies. `request.json` comes last, so an
     entry that has it is complete.
 
     Raises:
-      UserError: frames and request do not fit, or the cache cannot be written.
+        UserError: frames and request do not fit, or the cache cannot be written.
     """
     check_request(request)
     if len(frames) < len(request.frames):
@@ -123,7 +123,7 @@ def write_request(cache_dir: Path | str, request: Request, frames: Frames) -> Pa
 
 
 def read_entry(folder: Path) -> Entry:
-    """Reads a request back. UserError naming the file and the fault if it is not whole."""
+    """Read a request back. UserError naming the file and the fault if it is not whole."""
     folder = Path(folder)
     _refuse_links(folder)
     path = folder / "request.json"
@@ -145,12 +145,12 @@ def read_entry(folder: Path) -> Entry:
 
 
 def masklets_path(folder: Path, key: str) -> Path:
-    """Returns where the masklets of the teacher with this key lie in an entry."""
+    """Return where the masklets of the teacher with this key lie in an entry."""
     return Path(folder) / f"masklets-{key[:_KEY_IN_NAME]}.json"
 
 
 def write_masklets(folder: Path, key: str, masklets: Masklets) -> Path:
-    """Writes a teacher's answer into an entry, whole or not at all; returns the file."""
+    """Write a teacher's answer into an entry, whole or not at all; return the file."""
     entry = read_entry(folder)
     content = masklets_content(masklets, entry.request, entry.key, key)
     # Never write what is not readable.
@@ -161,7 +161,7 @@ def write_masklets(folder: Path, key: str, masklets: Masklets) -> Path:
 
 
 def read_masklets(folder: Path, key: str) -> Masklets | None:
-    """Reads the masklets of the teacher with this key.
+    """Read the masklets of the teacher with this key.
 
     Returns None if there are none, or if they are half-written, damaged, of another version or of
     another request or teacher; all but the first with one warning that names the file.
@@ -181,15 +181,15 @@ def read_masklets(folder: Path, key: str) -> Masklets | None:
 
 
 def masks_in_cache(cache_dir: Path | str, identity: Mapping[str, Any], entry: str) -> str | None:
-    """Returns the digest of the masks that a teacher's answer holds now.
+    """Return the digest of the masks that a teacher's answer holds now.
 
     Args:
-      cache_dir: the cache folder.
-      identity: the teacher's.
-      entry: the entry's name.
+        cache_dir: the cache folder.
+        identity: the teacher's.
+        entry: the entry's name.
 
     Returns:
-      None if there is no whole answer.
+        None if there is no whole answer.
     """
     key = teacher_key(identity)
     if fault_of(entry) or not masklets_path(Path(cache_dir) / entry, key).is_file():

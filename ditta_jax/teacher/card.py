@@ -12,8 +12,8 @@ class TeacherCard(NamedTuple):
     """What holds with a teacher unless a person sets it; None where the card says nothing.
 
     Attributes:
-      mask_threshold: logit above which a pixel is in a mask.
-      lr: learning rate of the student that learns from these masks, above 0.
+        mask_threshold: logit above which a pixel is in a mask.
+        lr: learning rate of the student that learns from these masks, above 0.
     """
 
     mask_threshold: float | None = None
@@ -21,7 +21,7 @@ class TeacherCard(NamedTuple):
 
 
 def card_of(config: str) -> TeacherCard:
-    """Returns the card of the teacher that `teacher.config` names; only `embedded` has one."""
+    """Return the card of the teacher that `teacher.config` names; only `embedded` has one."""
     if config != EMBEDDED:
         return TeacherCard()
     said = json.loads(embedded_weights().with_name("card.json").read_text(encoding="utf-8"))

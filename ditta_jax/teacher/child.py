@@ -43,7 +43,7 @@ Inbox = queue.Queue[tuple["Child", Mapping[str, Any] | None]]
 
 
 def new_inbox() -> Inbox:
-    """Returns the queue that children put their events into; None tells the end of one."""
+    """Return the queue that children put their events into; None tells the end of one."""
     return queue.Queue(_MOST_WAITING)
 
 
@@ -55,7 +55,7 @@ class Child:
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], inbox: Inbox):
-        """Starts the command. UserError naming it if that is impossible."""
+        """Start the command. UserError naming it if that is impossible."""
         self._inbox = inbox
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._process = self._start(command, environment)
@@ -75,20 +75,20 @@ class Child:
         return self._process.pid
 
     def tell(self, line: str) -> None:
-        """Writes a line to its standard input; a dead child is noticed by its end, not here."""
+        """Write a line to its standard input; a dead child is noticed by its end, not here."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
     def dismiss(self) -> None:
-        """Closes its standard input: it may end when it is done."""
+        """Close its standard input: it may end when it is done."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
 
     def wait(self) -> int:
-        """Returns its exit status once its output has ended; negative: the signal it died of."""
+        """Return its exit status once its output has ended; negative: the signal it died of."""
         try:
             status = self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:  # its output is closed, it is not
@@ -98,7 +98,7 @@ class Child:
         return status
 
     def stop(self) -> None:
-        """Ends the process if it still runs: asked first, then killed."""
+        """End the process if it still runs: asked first, then killed."""
         self.dismiss()
         if self._process.poll() is None:
             self._process.terminate()
@@ -109,7 +109,7 @@ class Child:
                 self._process.wait()
 
     def last_words(self) -> str:
-        """Returns its own last error message, or else its last lines; empty if it was silent."""
+        """Return its own last error message, or else its last lines; empty if it was silent."""
         words = [line for line in list(self._tail) if line]
         errors = [line for line in words if line.startswith("error: ")]
         return errors[-1].removeprefix("error: ") if errors else " | ".join(words[-3:])
@@ -149,7 +149,7 @@ class Child:
 
 
 def lines_of(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yields the lines of a stream; of an endless one only its beginning."""
+    """Yield the lines of a stream; of an endless one only its beginning."""
     inside = False
     while line := stream.readline(_MOST_LINE):
         if not inside:
@@ -158,7 +158,7 @@ def lines_of(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def event_of(line: bytes) -> dict[str, Any] | None:
-    """Returns the event of a line, with the values it must have and no others; None if it is none.
+    """Return the event of a line, with the values it must have and no others; None if it is none.
 
     Texts are cut to a length that a person can read.
     """
@@ -183,7 +183,7 @@ def event_of(line: bytes) -> dict[str, Any] | None:
 
 
 def ending(status: int) -> str:
-    """Says how a process ended, by its exit status."""
+    """Say how a process ended, by its exit status."""
     if status >= 0:
         return f"exit status {status}"
     try:

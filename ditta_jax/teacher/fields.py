@@ -19,42 +19,42 @@ MOST_TEXT = 1_000  # characters of a name, which may be longer than what a file 
 
 
 def whole(value: Any, what: str, low: int, high: int) -> int:
-    """Returns an integer in low..high."""
+    """Return an integer in low..high."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{what} must be a whole number from {low} to {high}, not {_short(value)}")
     return value
 
 
 def real(value: Any, what: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Returns a finite number in low..high."""
+    """Return a finite number in low..high."""
     if type(value) not in (int, float) or not low <= value <= high or not math.isfinite(value):
         raise ValueError(f"{what} must be a number from {low} to {high}, not {_short(value)}")
     return float(value)
 
 
 def text(value: Any, what: str) -> str:
-    """Returns a text of at most `MOST_TEXT` characters."""
+    """Return a text of at most `MOST_TEXT` characters."""
     if not isinstance(value, str) or len(value) > MOST_TEXT:
         raise ValueError(f"{what} must be text of at most {MOST_TEXT} characters")
     return value
 
 
 def items(value: Any, what: str, most: int, least: int = 0) -> list[Any]:
-    """Returns a list of least..most items."""
+    """Return a list of least..most items."""
     if not isinstance(value, list) or not least <= len(value) <= most:
         raise ValueError(f"{what} must be a list of {least} to {most} items")
     return value
 
 
 def mapping(value: Any, what: str) -> Mapping[str, Any]:
-    """Returns a JSON object."""
+    """Return a JSON object."""
     if not isinstance(value, dict):
         raise ValueError(f"{what} must be a mapping, not {_short(value)}")
     return value
 
 
 def size(value: Any) -> tuple[int, int]:
-    """Returns (H, W) of a frame."""
+    """Return (H, W) of a frame."""
     height, width = (whole(side, "a side", 1, MOST_SIDE) for side in items(value, "size", 2, 2))
     if height * width > MOST_PIXELS:
         raise ValueError(f"size: {height} x {width} pixels, at most {MOST_PIXELS} in all")

@@ -26,8 +26,8 @@ class FrameFile(NamedTuple):
     """What a frame's encoded bytes are called.
 
     Attributes:
-      name: file name in an entry, 00000.jpg or 00000.png and so on.
-      digest: SHA-256 of the bytes.
+        name: file name in an entry, 00000.jpg or 00000.png and so on.
+        digest: SHA-256 of the bytes.
     """
 
     name: str
@@ -35,7 +35,7 @@ class FrameFile(NamedTuple):
 
 
 def describe_frames(frames: Frames, count: int) -> tuple[FrameFile, ...]:
-    """Reads the encoded bytes of the first `count` frames; ValueError if not JPEG or PNG."""
+    """Read the encoded bytes of the first `count` frames; ValueError if not JPEG or PNG."""
     described = []
     for t in range(count):
         data = frames.encoded(t)
@@ -45,7 +45,7 @@ def describe_frames(frames: Frames, count: int) -> tuple[FrameFile, ...]:
 
 
 def place_frames(folder: Path, frames: Frames, described: Sequence[FrameFile]) -> None:
-    """Puts the frames into `folder`, leaving files that are already there and right.
+    """Put the frames into `folder`, leaving files that are already there and right.
 
     A symbolic link would not survive a copy of the cache, so links are hard ones; across file
     systems, and where the system forbids them, the bytes are copied.
@@ -61,7 +61,7 @@ def place_frames(folder: Path, frames: Frames, described: Sequence[FrameFile]) -
 
 
 def has_digest(path: Path, digest: str) -> bool:
-    """Says whether a file, not a link to one, is there and has this SHA-256."""
+    """Say whether a file, not a link to one, is there and has this SHA-256."""
     try:
         return hashlib.sha256(read_regular(path, MOST_BYTES)).hexdigest() == digest
     except (OSError, ValueError):

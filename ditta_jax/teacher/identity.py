@@ -30,19 +30,19 @@ def teacher_identity(
     mask_threshold: float = 0.0,
     target: str = "",
 ) -> dict[str, str]:
-    """Returns what determines the teacher's masks besides the request: same values, same key.
+    """Return what determines the teacher's masks besides the request: same values, same key.
 
     Args:
-      config: `embedded`, a configuration that the `sam2` package holds, by its file
-        (`configs/sam2.1/sam2.1_hiera_l.yaml`) or a shorter name (`sam2.1_hiera_l`, `large`), a
-        YAML file of one's own, `masks:FOLDER`, or `flow`.
-      checkpoint: the weights' file; `sha256:<hex>` where that file is on another machine.
-      dtype: "float32", or "bfloat16" for automatic mixed precision.
-      mask_threshold: logit above which a pixel belongs to a mask.
-      target: class of a fork's predictor, `package.module.Class`; empty for SAM 2's.
+        config: `embedded`, a configuration that the `sam2` package holds, by its file
+            (`configs/sam2.1/sam2.1_hiera_l.yaml`) or a shorter name (`sam2.1_hiera_l`, `large`), a
+            YAML file of one's own, `masks:FOLDER`, or `flow`.
+        checkpoint: the weights' file; `sha256:<hex>` where that file is on another machine.
+        dtype: "float32", or "bfloat16" for automatic mixed precision.
+        mask_threshold: logit above which a pixel belongs to a mask.
+        target: class of a fork's predictor, `package.module.Class`; empty for SAM 2's.
 
     Raises:
-      UserError: a file is missing or a value is none of the above.
+        UserError: a file is missing or a value is none of the above.
     """
     if config.startswith(IMPORTED):
         return {"teacher": "palette", "content": _digest_of_folder(imported_folder(config))}
@@ -65,7 +65,7 @@ def teacher_identity(
 
 
 def imported_folder(config: str) -> Path:
-    """Returns the folder that `masks:FOLDER` names; UserError where it names none."""
+    """Return the folder that `masks:FOLDER` names; UserError where it names none."""
     folder = config.partition(":")[2]
     if not folder.strip():
         raise UserError(f"teacher.config: {config!r} has no masks in it; write masks:FOLDER")
@@ -73,17 +73,17 @@ def imported_folder(config: str) -> Path:
 
 
 def embedded_weights() -> Path:
-    """Returns where the weights of the embedded teacher lie."""
+    """Return where the weights of the embedded teacher lie."""
     return Path(str(files("teacher_bridge"))) / "nano" / "weights" / "sam2_nano.safetensors"
 
 
 def weights_file(path: Path) -> Path:
-    """Returns the file of weights: itself, or that in a folder of Hugging Face."""
+    """Return the file of weights: itself, or that in a folder of Hugging Face."""
     return path / "model.safetensors" if path.is_dir() else path
 
 
 def own_config(config: str) -> Path | None:
-    """Returns the YAML file that `config` names, None for one that the `sam2` package holds."""
+    """Return the YAML file that `config` names, None for one that the `sam2` package holds."""
     path = Path(config).expanduser()
     if path.is_absolute() or path.is_file():
         if not path.is_file() or path.suffix != ".yaml":

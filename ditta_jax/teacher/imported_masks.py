@@ -19,10 +19,10 @@ FORMS = (
 
 
 def read_imported_masks(folder: Path, request: Request) -> Masklets:
-    """Returns the masks that lie in a folder under the name of the request's video.
+    """Return the masks that lie in a folder under the name of the request's video.
 
     Raises:
-      UserError: there are none, or they do not fit the request.
+        UserError: there are none, or they do not fit the request.
     """
     name = kept_name(request.video)
     if (folder / name).is_dir():
@@ -35,7 +35,7 @@ def read_imported_masks(folder: Path, request: Request) -> Masklets:
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """Returns all files of a folder that masks are read from."""
+    """Return all files of a folder that masks are read from."""
     nested = (path for depth in ("*/*", "*/*/*") for path in folder.glob(depth))
     images = (path for path in nested if path.suffix.lower() in SUFFIXES)
     return sorted([*images, *folder.glob("*.json")])

@@ -20,13 +20,13 @@ _INDEXED, _WIDE, _COLOURED = ("P", "L", "1"), ("I", "I;16", "I;16B", "I;16L"), (
 
 
 def files_of_frames(folder: Path, names: Sequence[str]) -> list[Path | None]:
-    """Returns the mask file of each frame in a folder, None where there is none.
+    """Return the mask file of each frame in a folder, None where there is none.
 
     A file belongs to a frame if its name is the frame's; or the frame's and an ending such as
     `_mask`; or the same number (`0` and `00000`).
 
     Raises:
-      UserError: two files belong to one frame, or the folder cannot be read.
+        UserError: two files belong to one frame, or the folder cannot be read.
     """
     try:
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
@@ -46,12 +46,12 @@ def files_of_frames(folder: Path, names: Sequence[str]) -> list[Path | None]:
 
 
 def read_ids(path: Path, size: tuple[int, int]) -> Int32[np.ndarray, "H W"]:
-    """Reads the id of every pixel: an index, a grey value of 8 or 16 bits, or a colour.
+    """Read the id of every pixel: an index, a grey value of 8 or 16 bits, or a colour.
 
     A colour's id is its red, green and blue byte as one number; black is 0.
 
     Raises:
-      UserError: unreadable, or of another size than the frames.
+        UserError: unreadable, or of another size than the frames.
     """
     from PIL import Image
 

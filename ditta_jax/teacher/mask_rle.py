@@ -18,7 +18,7 @@ _MOST_CHARACTERS = 8  # of one number: 40 bits, far beyond any image
 
 
 def encode(mask: Bool[np.ndarray, "H W"]) -> str:
-    """Returns the compressed `counts` of one mask."""
+    """Return the compressed `counts` of one mask."""
     if mask.ndim != 2:
         raise ValueError(f"mask of shape {mask.shape}, expected H W")
     flat = np.ravel(np.asarray(mask, bool), order="F")
@@ -30,24 +30,24 @@ def encode(mask: Bool[np.ndarray, "H W"]) -> str:
 
 
 def decode(counts: str, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """Returns the mask of compressed `counts`; ValueError if they do not describe `size`."""
+    """Return the mask of compressed `counts`; ValueError if they do not describe `size`."""
     runs = _checked_runs(counts, size)
     flat = np.repeat(np.arange(runs.size) % 2 == 1, runs)
     return flat.reshape(size[::-1]).T
 
 
 def area(counts: str, size: tuple[int, int]) -> int:
-    """Returns the number of set pixels without decoding; ValueError as in `decode`."""
+    """Return the number of set pixels without decoding; ValueError as in `decode`."""
     return int(_checked_runs(counts, size)[1::2].sum())
 
 
 def check(counts: str, size: tuple[int, int]) -> None:
-    """Raises ValueError unless `counts` are the runs of a mask of this size (H, W)."""
+    """Raise ValueError unless `counts` are the runs of a mask of this size (H, W)."""
     _checked_runs(counts, size)
 
 
 def compress(runs: list[int], size: tuple[int, int]) -> str:
-    """Returns the compressed `counts` of plain run lengths; ValueError unless they fit `size`."""
+    """Return the compressed `counts` of plain run lengths; ValueError unless they fit `size`."""
     pixels = size[0] * size[1]
     if len(runs) > pixels + 1 or any(type(n) is not int or not 0 <= n <= pixels for n in runs):
         raise ValueError("run lengths are not whole numbers within the image")

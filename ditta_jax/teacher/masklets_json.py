@@ -15,7 +15,7 @@ FORMAT, VERSION = "ditta masklets", 1
 def masklets_content(
     masklets: Masklets, request: Request, request_key: str, teacher_key: str
 ) -> dict[str, Any]:
-    """Returns the content of the file that answers a request."""
+    """Return the content of the file that answers a request."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -38,7 +38,7 @@ def masklets_content(
 def masklets_from(
     content: Mapping[str, Any], request: Request, request_key: str, teacher_key: str
 ) -> Masklets:
-    """Returns the masklets of such a file; ValueError if they do not answer this request."""
+    """Return the masklets of such a file; ValueError if they do not answer this request."""
     check_format(content, FORMAT, VERSION)
     if content["request_key"] != request_key:
         raise ValueError("it answers another request")

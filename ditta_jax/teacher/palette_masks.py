@@ -23,13 +23,13 @@ _MOST_OBJECTS = 10_000  # in a video; a picture in a mask's place has more colou
 
 
 def read_palette_masks(folder: Path | str, request: Request) -> Masklets:
-    """Reads the masks of every frame of a request from the folder of its video.
+    """Read the masks of every frame of a request from the folder of its video.
 
     Objects become 1, 2, ... in ascending order of their values, or of their folders' names.
 
     Raises:
-      UserError: no masks, or masks that are unreadable or of another size than the frames; in the
-        form of DAVIS also where some frames have none.
+        UserError: no masks, or masks that are unreadable or of another size than the frames; in the
+            form of DAVIS also where some frames have none.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -102,7 +102,7 @@ def _masklets(request: Request, objects: int, frames: Sequence[tuple], provenanc
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts 2 before 10."""
+    """Sort 2 before 10."""
     parts = re.split(r"(\d+)", path.name)
     return [
         (int(part), "") if part.isdecimal() and len(part) < 20 else (-1, part) for part in parts

@@ -35,7 +35,7 @@ class TeacherSettings(Protocol):
 
 
 def teacher_identity(settings: TeacherSettings) -> dict[str, str]:
-    """Returns the identity of the configured teacher (see `ditta_jax.teacher.identity`)."""
+    """Return the identity of the configured teacher (see `ditta_jax.teacher.identity`)."""
     return identity.teacher_identity(
         settings.config,
         settings.checkpoint,
@@ -49,7 +49,7 @@ class Answers(Protocol):
     """Whoever has entries answered, or knows that they are: a context manager.
 
     Attributes:
-      all_at_once: every entry must be asked about before the first is waited for.
+        all_at_once: every entry must be asked about before the first is waited for.
     """
 
     all_at_once: bool
@@ -72,13 +72,13 @@ def open_session(
     settings: TeacherSettings,
     on_progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
 ) -> Answers:
-    """Returns the teacher, ready to be asked; its process starts with the first question.
+    """Return the teacher, ready to be asked; its process starts with the first question.
 
     Args:
-      cache_dir: the cache folder.
-      settings: `config.teacher`.
-      on_progress: called, in another thread, with the events "begin", "video", "failed" and
-        "skipped" of `python -m teacher_bridge --json` (`ditta_jax.teacher.child.EVENTS`).
+        cache_dir: the cache folder.
+        settings: `config.teacher`.
+        on_progress: called, in another thread, with the events "begin", "video", "failed" and
+            "skipped" of `python -m teacher_bridge --json` (`ditta_jax.teacher.child.EVENTS`).
     """
     if not settings.run or settings.checkpoint.startswith("sha256:"):
         return Elsewhere(Path(cache_dir), settings)
@@ -99,7 +99,7 @@ class Elsewhere:
     all_at_once = True
 
     def __init__(self, cache_dir: Path, settings: TeacherSettings) -> None:
-        """Takes the cache folder and `config.teacher`."""
+        """Take the cache folder and `config.teacher`."""
         self._cache, self._settings = cache_dir, settings
         self._key = teacher_key(teacher_identity(settings))
         self._missing = 0
@@ -111,7 +111,7 @@ class Elsewhere:
         pass
 
     def ask(self, entry: Path) -> None:
-        """Looks for the answer."""
+        """Look for the answer."""
         self._missing += read_masklets(entry, self._key) is None
 
     def wait(self, entry: Path) -> str | None:
@@ -127,22 +127,22 @@ def run_teacher(
     entries: Sequence[Path],
     on_progress: Callable[[Mapping[str, Any]], None] = lambda event: None,
 ) -> dict[str, str]:
-    """Has the teacher answer those entries that have no whole masklets of it.
+    """Have the teacher answer those entries that have no whole masklets of it.
 
     One process answers all of them (`ditta_jax.teacher.session`).
 
     Args:
-      cache_dir: the cache folder.
-      settings: `config.teacher`.
-      entries: entry folders, as `write_request` returns them.
-      on_progress: see `open_session`.
+        cache_dir: the cache folder.
+        settings: `config.teacher`.
+        entries: entry folders, as `write_request` returns them.
+        on_progress: see `open_session`.
 
     Returns:
-      The name of each entry's folder that it could not answer, and why.
+        The name of each entry's folder that it could not answer, and why.
 
     Raises:
-      UserError: the teacher failed at none of the videos in particular, with its own last line; or
-        it may not be run here and answers are missing, with the command to run elsewhere.
+        UserError: the teacher failed at none of the videos in particular, with its own last line;
+            or it may not be run here and answers are missing, with the command to run elsewhere.
     """
     with open_session(cache_dir, settings, on_progress) as session:
         for entry in entries:

@@ -25,7 +25,7 @@ class FromEarlierVersion(ValueError):
 
 
 def request_key(request: Request, digests: Sequence[str]) -> str:
-    """Returns the content key of a request and of its frames' SHA-256 digests.
+    """Return the content key of a request and of its frames' SHA-256 digests.
 
     The key is taken of what decides the teacher's masks: the frames, and the prompts that may
     follow from the student's peaks (`Request.candidates`: which, where, in which order). How sure
@@ -49,7 +49,7 @@ def request_key(request: Request, digests: Sequence[str]) -> str:
 
 
 def request_content(request: Request, frames: Sequence[FrameFile]) -> dict[str, Any]:
-    """Returns the content of `request.json`."""
+    """Return the content of `request.json`."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -72,7 +72,7 @@ def request_content(request: Request, frames: Sequence[FrameFile]) -> dict[str, 
 
 
 def request_from(content: Mapping[str, Any]) -> tuple[Request, tuple[FrameFile, ...]]:
-    """Returns request and frame files of a `request.json`; ValueError for what cannot be."""
+    """Return request and frame files of a `request.json`; ValueError for what cannot be."""
     if content.get("format") == FORMAT and content.get("version") == 1:
         raise FromEarlierVersion("of an earlier version: delete this entry, run the student again")
     check_format(content, FORMAT, VERSION)
@@ -136,7 +136,7 @@ def check_format(content: Mapping[str, Any], name: str, version: int) -> None:
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
-    """Returns the SHA-256 of JSON values, whatever the order of their keys."""
+    """Return the SHA-256 of JSON values, whatever the order of their keys."""
     canonical = json.dumps(content, sort_keys=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

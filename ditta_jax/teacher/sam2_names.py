@@ -28,13 +28,13 @@ _NAME = re.compile(
 
 
 def full_name(config: str) -> str:
-    """Returns the package's name of a configuration, `configs/….yaml`.
+    """Return the package's name of a configuration, `configs/….yaml`.
 
     A short name without a generation means SAM 2.1, as in the authors' newest release. A path that
     is not one of the package's own is returned as it is: a fork may hold it.
 
     Raises:
-      UserError: neither a path nor a known name, with the known ones.
+        UserError: neither a path nor a known name, with the known ones.
     """
     match = _NAME.fullmatch(config.lower().replace("-", "_"))
     letter = _LETTERS.get(match["model"].strip("_")) if match else None

@@ -19,10 +19,10 @@ _MOST_STEP = 30  # frames between two annotated ones
 
 
 def read_sav_masks(path: Path, request: Request) -> Masklets:
-    """Reads the masklets of one video; frames in between annotated ones have no objects.
+    """Read the masklets of one video; frames in between annotated ones have no objects.
 
     Raises:
-      UserError: damaged, of another size, or of fewer frames than the request.
+        UserError: damaged, of another size, or of fewer frames than the request.
     """
     try:
         content = fields.mapping(parse_json(read_regular(path, _MOST_BYTES)), "the file")

@@ -33,14 +33,14 @@ class Session:
     than a short video.
 
     Args:
-      command: of a process that reads names of entries from its standard input, line by line, until
-        an empty one, and reports as `python -m teacher_bridge --json --listen` does.
-      environment: its environment.
-      key: of the teacher; whose answers count.
-      patience: seconds without a sign of life, while there are questions, after which it is
-        stopped; None: for ever.
-      patience_told: the same as a person set it, for the message.
-      on_progress: told each event but signs of life, in the listening thread.
+        command: of a process that reads names of entries from its standard input, line by line,
+            until an empty one, and reports as `python -m teacher_bridge --json --listen` does.
+        environment: its environment.
+        key: of the teacher; whose answers count.
+        patience: seconds without a sign of life, while there are questions, after which it is
+            stopped; None: for ever.
+        patience_told: the same as a person set it, for the message.
+        on_progress: told each event but signs of life, in the listening thread.
     """
 
     all_at_once = False
@@ -103,7 +103,7 @@ class Session:
         """Wait until an entry is answered; returns why it could not be, None if it is.
 
         Raises:
-          UserError: the teacher failed at none of the videos in particular, with its last line.
+            UserError: the teacher failed at none of the videos in particular, with its last line.
         """
         name = Path(entry).name
         with self._changed:
@@ -161,7 +161,7 @@ class Session:
         """Tell the process what it does not know of; its next event, None at its end.
 
         Raises:
-          queue.Empty: there are questions, and it shows no sign of life.
+            queue.Empty: there are questions, and it shows no sign of life.
         """
         while True:
             waiting = self._waiting()

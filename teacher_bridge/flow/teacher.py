@@ -23,10 +23,10 @@ class FlowTeacher:
     """Regions around the clicks, carried along by optical flow."""
 
     def prepare(self) -> None:
-        """Does nothing: there is nothing to load."""
+        """Do nothing: there is nothing to load."""
 
     def answer(self, entry: Entry, alive: Alive) -> Masklets:
-        """Returns the masklets that the prompt search finds."""
+        """Return the masklets that the prompt search finds."""
         if min(entry.request.size) < _SMALLEST_SIDE:
             raise UserError(
                 f"{entry.folder}: frames of {entry.request.size} are too small for optical flow,"
@@ -37,7 +37,7 @@ class FlowTeacher:
 
 
 def read_frame(entry: Entry, t: int) -> UInt8[np.ndarray, "H W 3"]:
-    """Decodes one frame of an entry, RGB; UserError naming it if it is not the request's."""
+    """Decode one frame of an entry, RGB; UserError naming it if it is not the request's."""
     path = entry.frame_files[t]
     try:
         data = read_regular(path, MOST_BYTES)

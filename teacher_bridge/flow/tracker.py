@@ -37,25 +37,25 @@ class FlowTracker:
     """A `Tracker` of regions in the frames of one video."""
 
     def __init__(self, frame: Callable[[int], Image]) -> None:
-        """Takes a function that returns a frame, RGB."""
+        """Take a function that returns a frame, RGB."""
         self._frame = lru_cache(maxsize=2)(frame)
         self._masks: dict[int, Mask] = {}
         self._at: int | None = None
 
     def reset(self) -> None:
-        """Forgets all objects."""
+        """Forget all objects."""
         self._masks, self._at = {}, None
 
     def click(self, frame: int, object_id: int, y: int, x: int) -> None:
-        """Adds the region of like colour around a pixel."""
+        """Add the region of like colour around a pixel."""
         self._masks[object_id], self._at = region_at(self._frame(frame), y, x), frame
 
     def mask(self, frame: int, object_id: int, mask: Mask) -> None:
-        """Adds an object by its mask."""
+        """Add an object by its mask."""
         self._masks[object_id], self._at = mask.copy(), frame
 
     def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
-        """Returns the masks on a frame, carried there from the one before (`reverse`: after)."""
+        """Return the masks on a frame, carried there from the one before (`reverse`: after)."""
         if self._at is None:
             raise ValueError("nothing is tracked")
         if frame != self._at:
@@ -70,7 +70,7 @@ class FlowTracker:
 
 
 def region_at(frame: Image, y: int, x: int) -> Mask:
-    """Returns the region of like colour around a pixel; a disc where that would leak."""
+    """Return the region of like colour around a pixel; a disc where that would leak."""
     height, width = frame.shape[:2]
     scale = min(1.0, _LOOKED_AT / max(height, width))
     small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -92,11 +92,11 @@ def region_at(frame: Image, y: int, x: int) -> Mask:
 def sources(
     before: Image, after: Image
 ) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"], Mask]:
-    """Returns where each pixel of a frame comes from in the other one, (x, y), and if that is sure.
+    """Return where each pixel of a frame comes from in the other one, (x, y), and if that is sure.
 
     Args:
-      before: the frame whose masks are known.
-      after: the frame they are wanted on.
+        before: the frame whose masks are known.
+        after: the frame they are wanted on.
     """
     back, there = flow(after, before), flow(before, after)
     rows, columns = np.indices(back.shape[:2], np.float32)
@@ -111,7 +111,7 @@ def sources(
 def carried(
     mask: Mask, x: Float32[np.ndarray, "H W"], y: Float32[np.ndarray, "H W"], sure: Mask
 ) -> Mask:
-    """Returns a mask carried along, without specks; empty once too little of it is left."""
+    """Return a mask carried along, without specks; empty once too little of it is left."""
     share = cv2.remap(mask.astype(np.float32), x, y, cv2.INTER_LINEAR)
     moved = ((share > 0.5) & sure).astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -120,7 +120,7 @@ def carried(
 
 
 def flow(start: Image, end: Image) -> Float[np.ndarray, "H W 2"]:
-    """Returns DIS optical flow: the pixel at p in `start` is at p + flow[p] in `end`."""
+    """Return DIS optical flow: the pixel at p in `start` is at p + flow[p] in `end`."""
     grey, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (start, end))
     result = np.zeros((*grey.shape, 2), np.float32)
     cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(grey, other, result)

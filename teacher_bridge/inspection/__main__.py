@@ -36,7 +36,7 @@ _MOST_BYTES = 1 << 24  # of a file with votes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; UserError if the entry or what is compared with it is not usable."""
+    """Run the command; UserError if the entry or what is compared with it is not usable."""
     options = _parse(arguments)
     answer = read_answer(Path(options.entry), options.teacher)
     if options.command == "inspect":
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def inspect(answer: Answer, options: argparse.Namespace) -> None:
-    """Writes the contact sheet and the video."""
+    """Write the contact sheet and the video."""
     out = Path(options.out or f"inspect-{answer.entry.folder.name}")
     if out.exists() and not (out.is_dir() and {p.name for p in out.iterdir()} <= {_SHEET, _VIDEO}):
         raise UserError(f"--out: {out}: holds other files than {_SHEET} and {_VIDEO}")
@@ -63,7 +63,7 @@ def inspect(answer: Answer, options: argparse.Namespace) -> None:
 
 
 def measure(answer: Answer, options: argparse.Namespace) -> None:
-    """Prints, and writes with --out, how good the masks are."""
+    """Print, and write with --out, how good the masks are."""
     if options.out:
         refuse_foreign_file(Path(options.out), json_with("entry", "teacher", "objects"))
     truth = _truth(Path(options.truth), answer)

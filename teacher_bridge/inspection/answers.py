@@ -16,9 +16,9 @@ class Answer(NamedTuple):
     """One teacher's answer to one request.
 
     Attributes:
-      entry: the request, its frames' files.
-      key: the teacher's key.
-      masklets: its masks.
+        entry: the request, its frames' files.
+        key: the teacher's key.
+        masklets: its masks.
     """
 
     entry: Entry
@@ -39,14 +39,14 @@ class Answer(NamedTuple):
 
 
 def read_answer(folder: Path, teacher: str = "") -> Answer:
-    """Reads an answer of an entry.
+    """Read an answer of an entry.
 
     Args:
-      folder: the entry.
-      teacher: the first digits of the teacher's key, where several have answered.
+        folder: the entry.
+        teacher: the first digits of the teacher's key, where several have answered.
 
     Raises:
-      UserError: no answer, several to choose from, or a damaged one.
+        UserError: no answer, several to choose from, or a damaged one.
     """
     entry = read_entry(folder)
     files = sorted(entry.folder.glob(f"masklets-{teacher or ''}*.json"))

@@ -25,13 +25,13 @@ Picture = UInt8[np.ndarray, "H W 3"]
 
 
 def colour(object_id: int) -> tuple[int, int, int]:
-    """Returns the RGB of an object, the same in every picture."""
+    """Return the RGB of an object, the same in every picture."""
     r, g, b = colorsys.hsv_to_rgb(object_id * _GOLDEN % 1.0, 0.8, 1.0)
     return round(255 * r), round(255 * g), round(255 * b)
 
 
 def drawn(answer: Answer, t: int, names: Mapping[int, str]) -> Picture:
-    """Returns frame t with its masks, their names, and a cross at each prompt."""
+    """Return frame t with its masks, their names, and a cross at each prompt."""
     picture = read_frame(answer.entry, t).copy()
     ids, masks = answer.masklets.decode(t)
     for object_id, mask in zip(ids.tolist(), masks, strict=True):
@@ -52,7 +52,7 @@ def drawn(answer: Answer, t: int, names: Mapping[int, str]) -> Picture:
 
 
 def contact_sheet(answer: Answer, names: Mapping[int, str], columns: int, most: int) -> Picture:
-    """Returns evenly chosen frames side by side: all, or `most` of them, prompted ones first."""
+    """Return evenly chosen frames side by side: all, or `most` of them, prompted ones first."""
     T = len(answer.masklets.frames)
     chosen = sorted(set(np.linspace(0, T - 1, min(T, most)).round().astype(int).tolist()))
     height, width = answer.masklets.size
@@ -69,7 +69,7 @@ def contact_sheet(answer: Answer, names: Mapping[int, str], columns: int, most: 
 
 
 def write_sheet(path: Path, sheet: Picture) -> None:
-    """Writes a picture as PNG."""
+    """Write a picture as PNG."""
     done, data = cv2.imencode(".png", np.ascontiguousarray(sheet[..., ::-1]))
     if not done:
         raise UserError(f"{path}: the picture of {sheet.shape} cannot be written as PNG")
@@ -77,7 +77,7 @@ def write_sheet(path: Path, sheet: Picture) -> None:
 
 
 def write_video(path: Path, pictures: Iterator[Picture], frames_per_second: int) -> None:
-    """Writes pictures as H.264; UserError where PyAV is missing."""
+    """Write pictures as H.264; UserError where PyAV is missing."""
     try:
         import av
     except ImportError:
@@ -108,12 +108,12 @@ def write_video(path: Path, pictures: Iterator[Picture], frames_per_second: int)
 def names_of(
     answer: Answer, votes: Mapping[int, int] | None, classes: Sequence[str]
 ) -> dict[int, str]:
-    """Returns what is written at each object: its id, and the class it took or was prompted for.
+    """Return what is written at each object: its id, and the class it took or was prompted for.
 
     Args:
-      answer: masks and prompts.
-      votes: class of each object, where the vote is known.
-      classes: names, where they are known.
+        answer: masks and prompts.
+        votes: class of each object, where the vote is known.
+        classes: names, where they are known.
     """
     clicks = (c for t in range(len(answer.masklets.frames)) for c in answer.prompts(t))
     of_object = {c["object_id"]: c["class_id"] for c in clicks} if votes is None else votes

@@ -18,10 +18,10 @@ class ObjectQuality(NamedTuple):
     """One object against the region of the ground truth that it was begun in.
 
     Attributes:
-      object_id: its id.
-      start: frame it was prompted on, or is first seen on.
-      value: value of the ground truth that it overlaps most there; None if it overlaps none.
-      iou: by frame, where either is there.
+        object_id: its id.
+        start: frame it was prompted on, or is first seen on.
+        value: value of the ground truth that it overlaps most there; None if it overlaps none.
+        iou: by frame, where either is there.
     """
 
     object_id: int
@@ -34,9 +34,9 @@ class LabelQuality(NamedTuple):
     """What the masks are worth as labels, over all pixels inside masks that have a truth.
 
     Attributes:
-      pixels: how many these are.
-      purity: share that has its object's most frequent class: the best any vote can reach.
-      as_prompted: share whose class is the one its object was prompted for; None without prompts.
+        pixels: how many these are.
+        purity: share that has its object's most frequent class: the best any vote can reach.
+        as_prompted: share whose class is the one its object was prompted for; None without prompts.
     """
 
     pixels: int
@@ -47,13 +47,13 @@ class LabelQuality(NamedTuple):
 def object_quality(
     masklets: Masklets, truth: Truth, ignored: Sequence[int], starts: Mapping[int, int]
 ) -> list[ObjectQuality]:
-    """Compares every object with one region of the ground truth.
+    """Compare every object with one region of the ground truth.
 
     Args:
-      masklets: the teacher's.
-      truth: per frame, a value for each pixel: an object, or a class.
-      ignored: values that are nothing.
-      starts: frame of each object's prompt; others start where they are first seen.
+        masklets: the teacher's.
+        truth: per frame, a value for each pixel: an object, or a class.
+        ignored: values that are nothing.
+        starts: frame of each object's prompt; others start where they are first seen.
     """
     masks = masks_by_object(masklets)
     return [
@@ -64,7 +64,7 @@ def object_quality(
 
 
 def iou_over_time(objects: Sequence[ObjectQuality]) -> dict[int, tuple[float, int]]:
-    """Returns mean IoU and number of objects, by frames since the prompt (negative: before it)."""
+    """Return mean IoU and number of objects, by frames since the prompt (negative: before it)."""
     values: dict[int, list[float]] = defaultdict(list)
     for one in objects:
         for t, iou in one.iou.items():
@@ -75,13 +75,13 @@ def iou_over_time(objects: Sequence[ObjectQuality]) -> dict[int, tuple[float, in
 def label_quality(
     masklets: Masklets, truth: Truth, ignored: Sequence[int], classes: Mapping[int, int]
 ) -> LabelQuality:
-    """Counts the classes of the ground truth inside each object, over all frames.
+    """Count the classes of the ground truth inside each object, over all frames.
 
     Args:
-      masklets: the teacher's.
-      truth: per frame, the class of each pixel.
-      ignored: values that are no class.
-      classes: class each object was prompted for.
+        masklets: the teacher's.
+        truth: per frame, the class of each pixel.
+        ignored: values that are no class.
+        classes: class each object was prompted for.
     """
     total = pure = right = 0
     for object_id, masks in masks_by_object(masklets).items():
@@ -96,7 +96,7 @@ def label_quality(
 
 
 def masks_by_object(masklets: Masklets) -> dict[int, dict[int, Bool[np.ndarray, "H W"]]]:
-    """Returns the masks that are not empty, by object and frame."""
+    """Return the masks that are not empty, by object and frame."""
     masks: dict[int, dict[int, np.ndarray]] = {object_id: {} for object_id in masklets.objects}
     for t in range(len(masklets.frames)):
         for object_id, mask in zip(*masklets.decode(t), strict=True):

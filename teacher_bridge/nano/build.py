@@ -19,14 +19,14 @@ IMAGE_SIZE = 192
 def build_nano_predictor(
     checkpoint: Path | str | None = None, device: str = "cpu", **overrides: Any
 ) -> torch.nn.Module:
-    """Returns the result of `sam2.build_sam.build_sam2_video_predictor` for the nano model.
+    """Return the result of `sam2.build_sam.build_sam2_video_predictor` for the nano model.
 
     Args:
-      checkpoint: `.safetensors` or `.pt` file (of any floating type; computed in float32);
-        None takes the shipped weights.
-      device: torch device of the predictor.
-      overrides: further arguments of `build_sam2_video_predictor`, such as
-        `apply_postprocessing=False`, `mode="train"` or `hydra_overrides_extra=[...]`.
+        checkpoint: `.safetensors` or `.pt` file (of any floating type; computed in float32);
+            None takes the shipped weights.
+        device: torch device of the predictor.
+        overrides: further arguments of `build_sam2_video_predictor`, such as
+            `apply_postprocessing=False`, `mode="train"` or `hydra_overrides_extra=[...]`.
     """
     path = WEIGHTS if checkpoint is None else Path(checkpoint)
     state = read_weights(path)
@@ -40,7 +40,7 @@ def build_nano_predictor(
 
 
 def build_untrained_predictor(device: str = "cpu", **overrides: Any) -> torch.nn.Module:
-    """Returns the nano predictor with the random weights of the `sam2` package."""
+    """Return the nano predictor with the random weights of the `sam2` package."""
     from sam2.build_sam import build_sam2_video_predictor
 
     # Two slashes make Hydra take the path as absolute: its search path, which `sam2` sets on
@@ -49,7 +49,7 @@ def build_untrained_predictor(device: str = "cpu", **overrides: Any) -> torch.nn
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Reads a state dict, floating tensors as float32; a `.pt` file may hold it under `model`."""
+    """Read a state dict, floating tensors as float32; a `.pt` file may hold it under `model`."""
     if path.suffix == ".safetensors" and path.is_file():
         try:
             state: dict[str, Any] = load_file(path)
@@ -62,7 +62,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
-    """Reads tensors and plain values that `torch.save` wrote."""
+    """Read tensors and plain values that `torch.save` wrote."""
     if not path.is_file():
         raise SystemExit(f"{path}: no such file")
     if not zipfile.is_zipfile(path):
@@ -74,7 +74,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
 
 def write_weights(path: Path, state: dict[str, torch.Tensor]) -> None:
-    """Writes a state dict as safetensors in half precision, by way of a temporary name."""
+    """Write a state dict as safetensors in half precision, by way of a temporary name."""
     half = {
         k: (v.half() if v.is_floating_point() else v).detach().cpu().contiguous()
         for k, v in state.items()

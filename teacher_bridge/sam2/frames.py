@@ -34,18 +34,18 @@ class EntryFrames:
         image_size: int,
         device: torch.device,
     ) -> None:
-        """Takes T files, their SHA-256, the (H, W) all must have, the model's input side."""
+        """Take T files, their SHA-256, the (H, W) all must have, the model's input side."""
         self.files, self.digests, self.size = files, digests, size
         self.image_size = image_size
         self.mean = torch.tensor(_MEAN, device=device)[:, None, None]
         self.std = torch.tensor(_STD, device=device)[:, None, None]
 
     def __len__(self) -> int:
-        """Returns the number of frames."""
+        """Return the number of frames."""
         return len(self.files)
 
     def __getitem__(self, t: int) -> Float[torch.Tensor, "3 side side"]:
-        """Returns one frame, resized to a square and normalised; UserError naming its file."""
+        """Return one frame, resized to a square and normalised; UserError naming its file."""
         from sam2.utils.misc import _load_img_as_tensor
 
         path = self.files[t]

@@ -54,12 +54,12 @@ _PARTS: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
 
 
 def is_huggingface(state: Mapping[str, object]) -> bool:
-    """Says whether a state dict is of `transformers`' layout."""
+    """Say whether a state dict is of `transformers`' layout."""
     return _MARK in state
 
 
 def to_package_layout(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Returns a state dict of `transformers` under the names of `sam2`."""
+    """Return a state dict of `transformers` under the names of `sam2`."""
     depths = _depths(state)
     steps = sum(bool(_STEP.fullmatch(key)) for key in state)
     converted: dict[str, torch.Tensor] = {}

@@ -24,29 +24,29 @@ class PackageTracker:
     """The `sam2` package as its notebook uses it: reset, prompt, propagate by one frame."""
 
     def __init__(self, predictor: Any, folder: Path, mask_threshold: float = 0.0) -> None:
-        """Takes a predictor, a folder of frames named 0.jpg, 1.jpg, ..., and a logit."""
+        """Take a predictor, a folder of frames named 0.jpg, 1.jpg, ..., and a logit."""
         self._predictor, self._mask_threshold = predictor, mask_threshold
         self._state = predictor.init_state(str(folder), offload_video_to_cpu=True)
         self._prompted: int | None = None
 
     def reset(self) -> None:
-        """Forgets all objects, and the features of all frames but the last."""
+        """Forget all objects, and the features of all frames but the last."""
         self._predictor.reset_state(self._state)
 
     def click(self, frame: int, object_id: int, y: int, x: int) -> None:
-        """Adds an object by a positive click."""
+        """Add an object by a positive click."""
         self._predictor.add_new_points_or_box(
             self._state, frame, object_id, points=[[float(x), float(y)]], labels=[1]
         )
         self._prompted = frame
 
     def mask(self, frame: int, object_id: int, mask: Bool[np.ndarray, "H W"]) -> None:
-        """Adds an object by its mask."""
+        """Add an object by its mask."""
         self._predictor.add_new_mask(self._state, frame, object_id, mask)
         self._prompted = frame
 
     def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
-        """Returns the masks on a frame, starting from the frame before unless it is prompted."""
+        """Return the masks on a frame, starting from the frame before unless it is prompted."""
         start = frame if self._prompted == frame else frame + (1 if reverse else -1)
         self._prompted = None
         for found, ids, logits in self._predictor.propagate_in_video(
@@ -58,7 +58,7 @@ class PackageTracker:
 
 
 def lay_out_frames(entry: Entry, folder: Path) -> None:
-    """Puts an entry's frames into a folder under the names that `sam2` wants: 0.jpg, 1.jpg, ...
+    """Put an entry's frames into a folder under the names that `sam2` wants: 0.jpg, 1.jpg, ...
 
     It goes by the names alone: what is in the files may be PNG. UserError naming a changed frame.
     """

@@ -30,19 +30,19 @@ _OURS = "teacher_bridge.sam2.video_predictor.VideoPredictor"
 def build_predictor(
     config: str, checkpoint: str = "", device: str = "auto", target: str = ""
 ) -> VideoPredictor:
-    """Builds SAM 2's video predictor with SAM 2's default post-processing.
+    """Build SAM 2's video predictor with SAM 2's default post-processing.
 
     Args:
-      config: `embedded`, a configuration of the `sam2` package, or a YAML file.
-      checkpoint: `.pt` (as released: a state dict under `model`) or `.safetensors`, also a folder
-        of `transformers`; empty for the
-        weights that ship with `embedded`.
-      device: a torch device; `auto` takes a CUDA GPU if there is one.
-      target: class of the predictor, `package.module.Class`; empty for this program's own. Drive
-        another one by `package_tracker.PackageTracker`.
+        config: `embedded`, a configuration of the `sam2` package, or a YAML file.
+        checkpoint: `.pt` (as released: a state dict under `model`) or `.safetensors`, also a folder
+            of `transformers`; empty for the
+            weights that ship with `embedded`.
+        device: a torch device; `auto` takes a CUDA GPU if there is one.
+        target: class of the predictor, `package.module.Class`; empty for this program's own. Drive
+            another one by `package_tracker.PackageTracker`.
 
     Raises:
-      UserError: a package, a file or the device is missing, or weights and configuration differ.
+        UserError: a package, a file or the device is missing, or weights and configuration differ.
     """
     _require_packages()
     from hydra.errors import HydraException
@@ -75,7 +75,7 @@ def build_predictor(
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Reads a state dict, floating tensors as float32, in the layout of the `sam2` package.
+    """Read a state dict, floating tensors as float32, in the layout of the `sam2` package.
 
     A folder is one of `transformers`, whose names are translated. UserError if it is neither.
     """
@@ -103,7 +103,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Returns the torch device; UserError if this machine has none such."""
+    """Return the torch device; UserError if this machine has none such."""
     import torch
 
     name = device
@@ -132,7 +132,7 @@ class Sam2Tracker:
         dtype: str = "float32",
         mask_threshold: float = 0.0,
     ) -> None:
-        """Takes a predictor, the frames, "float32" or "bfloat16" (mixed precision), a logit."""
+        """Take a predictor, the frames, "float32" or "bfloat16" (mixed precision), a logit."""
         from teacher_bridge.sam2.frames import EntryFrames
 
         self._predictor = predictor
@@ -152,25 +152,25 @@ class Sam2Tracker:
             self._state = predictor.start(frames)
 
     def reset(self) -> None:
-        """Forgets all objects, not the frames' features."""
+        """Forget all objects, not the frames' features."""
         self._walk = None
         self._pending = [partial(self._predictor.reset_state, self._state)]
 
     def click(self, frame: int, object_id: int, y: int, x: int) -> None:
-        """Adds an object by a positive click."""
+        """Add an object by a positive click."""
         add = self._predictor.add_new_points_or_box
         points, labels = [[float(x), float(y)]], [1]
         self._add(partial(add, self._state, frame, object_id, points=points, labels=labels))
 
     def mask(self, frame: int, object_id: int, mask: Bool[np.ndarray, "H W"]) -> None:
-        """Adds an object by its mask."""
+        """Add an object by its mask."""
         import torch
 
         given = torch.from_numpy(mask.copy())
         self._add(partial(self._predictor.add_new_mask, self._state, frame, object_id, given))
 
     def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
-        """Returns the masks on a frame (logits above the threshold), tracked from the last one."""
+        """Return the masks on a frame (logits above the threshold), tracked from the last one."""
         with mixed_precision(self._predictor.device, self._dtype):
             for action in self._pending:
                 action()
@@ -188,7 +188,7 @@ class Sam2Tracker:
 
 
 def mixed_precision(device: torch.device, dtype: str) -> AbstractContextManager[Any]:
-    """Returns the context in which a predictor is to be called for this dtype."""
+    """Return the context in which a predictor is to be called for this dtype."""
     import torch
 
     if dtype == "bfloat16":

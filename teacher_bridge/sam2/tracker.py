@@ -12,8 +12,8 @@ class FrameMasks(NamedTuple):
     """Masks of all tracked objects on one frame; they may overlap.
 
     Attributes:
-      ids: object ids, in the order in which the tracker lists them.
-      masks: one mask for each, possibly empty.
+        ids: object ids, in the order in which the tracker lists them.
+        masks: one mask for each, possibly empty.
     """
 
     ids: tuple[int, ...]
@@ -27,16 +27,16 @@ class Tracker(Protocol):
     """
 
     def reset(self) -> None:
-        """Forgets all objects."""
+        """Forget all objects."""
 
     def click(self, frame: int, object_id: int, y: int, x: int) -> None:
-        """Adds an object by a positive click on one of its pixels."""
+        """Add an object by a positive click on one of its pixels."""
 
     def mask(self, frame: int, object_id: int, mask: Bool[np.ndarray, "H W"]) -> None:
-        """Adds an object by its mask on a frame."""
+        """Add an object by its mask on a frame."""
 
     def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
-        """Returns the masks on a frame: the prompted one, or the next (`reverse`: previous) one.
+        """Return the masks on a frame: the prompted one, or the next (`reverse`: previous) one.
 
         Called on consecutive frames, from that of the prompts on.
         """

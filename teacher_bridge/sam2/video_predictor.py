@@ -39,13 +39,13 @@ class VideoPredictor(SAM2VideoPredictor):
     feature_bytes = _FEATURE_BYTES
 
     def __init__(self, *, fill_hole_area: int = 0, **arguments: Any) -> None:
-        """Takes the arguments of `SAM2VideoPredictor`."""
+        """Take the arguments of `SAM2VideoPredictor`."""
         super().__init__(**arguments)
         self.hole_area = fill_hole_area  # the package's own filling is off
 
     @torch.inference_mode()
     def start(self, frames: EntryFrames) -> State:
-        """Returns the inference state of a video of in-memory frames.
+        """Return the inference state of a video of in-memory frames.
 
         The package's `init_state` reads a folder; the keys are its own.
         """
@@ -80,7 +80,7 @@ class VideoPredictor(SAM2VideoPredictor):
     def walk(
         self, state: State, start: int, reverse: bool
     ) -> Iterator[tuple[int, list[int], Float[torch.Tensor, "n 1 H W"]]]:
-        """Yields (frame, object ids, logits at video resolution) from the prompted frame on.
+        """Yield (frame, object ids, logits at video resolution) from the prompted frame on.
 
         Every object must have its only prompt on the frame `start`, as after a reset.
         """
@@ -99,7 +99,7 @@ class VideoPredictor(SAM2VideoPredictor):
             yield frame, ids, self._at_video_resolution(state, masks)
 
     def _track(self, state: State, batch: Outputs, frame: int, reverse: bool) -> torch.Tensor:
-        """Tracks one batch of objects to the next frame; returns low-resolution logits."""
+        """Track one batch of objects to the next frame; return low-resolution logits."""
         (prompted,) = batch["cond_frame_outputs"].values()
         output, logits = self._run_single_frame_inference(
             inference_state=state,
@@ -128,7 +128,7 @@ class VideoPredictor(SAM2VideoPredictor):
     def _run_single_frame_inference(
         self, *unnamed: Any, **named: Any
     ) -> tuple[dict[str, Any], torch.Tensor]:
-        """Fills the holes of what the package finds on a frame."""
+        """Fill the holes of what the package finds on a frame."""
         output, logits = super()._run_single_frame_inference(*unnamed, **named)
         if self.hole_area > 0:
             logits = fill_holes(logits, self.hole_area)
@@ -138,12 +138,12 @@ class VideoPredictor(SAM2VideoPredictor):
     def _consolidate_temp_output_across_obj(
         self, inference_state: State, *unused: Any, **also_unused: Any
     ) -> dict[str, torch.Tensor]:
-        """Returns no masks: only the return value of a prompt, which nobody reads, shows them."""
+        """Return no masks: only the return value of a prompt, which nobody reads, shows them."""
         size = (0, 1, inference_state["video_height"], inference_state["video_width"])
         return {"pred_masks_video_res": torch.zeros(size, device=inference_state["device"])}
 
     def _get_image_feature(self, inference_state: State, frame_idx: int, batch_size: int) -> Any:
-        """Looks a frame's features up among those of the whole video before encoding it."""
+        """Look a frame's features up among those of the whole video before encoding it."""
         known: OrderedDict[int, Any] = inference_state.setdefault("features", OrderedDict())
         if frame_idx in known:
             known.move_to_end(frame_idx)
@@ -170,7 +170,7 @@ class VideoPredictor(SAM2VideoPredictor):
 
 
 def join(per_object: list[Outputs], frame: int) -> Outputs:
-    """Joins what objects were given on their common prompted frame into one batch."""
+    """Join what objects were given on their common prompted frame into one batch."""
     given = [outputs["cond_frame_outputs"][frame] for outputs in per_object]
     batch: dict[str, Any] = {
         key: torch.cat([output[key] for output in given])
@@ -182,7 +182,7 @@ def join(per_object: list[Outputs], frame: int) -> Outputs:
 
 
 def fill_holes(logits: Float[torch.Tensor, "n 1 h w"], most: int) -> Float[torch.Tensor, "n 1 h w"]:
-    """Returns logits without holes: components outside a mask of at most `most` pixels."""
+    """Return logits without holes: components outside a mask of at most `most` pixels."""
     labels, areas = connected_components(logits <= 0)
     return logits.masked_fill((labels > 0) & (areas <= most), _FILLED)
 
@@ -190,7 +190,7 @@ def fill_holes(logits: Float[torch.Tensor, "n 1 h w"], most: int) -> Float[torch
 def connected_components(
     mask: Bool[torch.Tensor, "n 1 h w"],
 ) -> tuple[Int[torch.Tensor, "n 1 h w"], Int[torch.Tensor, "n 1 h w"]]:
-    """Returns label and area of each pixel's 8-connected component, 0 outside the mask.
+    """Return label and area of each pixel's 8-connected component, 0 outside the mask.
 
     What the CUDA extension of `sam2` computes, also without it.
     """

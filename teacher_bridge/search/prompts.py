@@ -21,12 +21,12 @@ class Click(NamedTuple):
     """One prompt.
 
     Attributes:
-      frame: frame of the prompt.
-      object_id: the object it creates, 1, 2, ... in order of prompting.
-      y: row.
-      x: column.
-      class_id: the student's class there.
-      reliability: its peak reliability in the frame.
+        frame: frame of the prompt.
+        object_id: the object it creates, 1, 2, ... in order of prompting.
+        y: row.
+        x: column.
+        class_id: the student's class there.
+        reliability: its peak reliability in the frame.
     """
 
     frame: int
@@ -38,7 +38,7 @@ class Click(NamedTuple):
 
 
 def is_covered(masks: Bool[np.ndarray, "n H W"], y: int, x: int) -> bool:
-    """Says whether a pixel lies in the union of the masks, each dilated five times by the cross.
+    """Say whether a pixel lies in the union of the masks, each dilated five times by the cross.
 
     Equal to dilating, since five dilations by the cross reach all pixels at a city-block
     distance of five; looks at the pixel's neighbourhood only.
@@ -52,14 +52,14 @@ def is_covered(masks: Bool[np.ndarray, "n H W"], y: int, x: int) -> bool:
 def choose_clicks(
     request: Request, frame: int, current: FrameMasks | None, prompted: int
 ) -> list[Click]:
-    """Returns the prompts of one frame (steps 1 and 2).
+    """Return the prompts of one frame (steps 1 and 2).
 
     Args:
-      request: peaks, thresholds, most objects.
-      frame: index of the frame.
-      current: masks tracked to this frame; None where nothing is tracked yet. They count as they
-        were before the frame's first prompt.
-      prompted: number of objects prompted in the video so far.
+        request: peaks, thresholds, most objects.
+        frame: index of the frame.
+        current: masks tracked to this frame; None where nothing is tracked yet. They count as they
+            were before the frame's first prompt.
+        prompted: number of objects prompted in the video so far.
     """
     clicks: list[Click] = []
     for peak in request.candidates(frame):
@@ -72,10 +72,10 @@ def choose_clicks(
 
 
 def search(tracker: Tracker, request: Request) -> tuple[list[Click], list[FrameRuns]]:
-    """Runs the forward pass: prompts every frame in turn and tracks to the next one.
+    """Run the forward pass: prompt every frame in turn and track to the next one.
 
     Returns:
-      The prompts, and for each frame the masks of the objects prompted on it or before.
+        The prompts, and for each frame the masks of the objects prompted on it or before.
     """
     clicks: list[Click] = []
     frames: list[FrameRuns] = []
@@ -94,10 +94,10 @@ def search(tracker: Tracker, request: Request) -> tuple[list[Click], list[FrameR
 def prompt(
     tracker: Tracker, frame: int, clicks: Sequence[Click], current: FrameMasks | None
 ) -> FrameMasks:
-    """Adds a frame's new clicks and, as masks, the objects tracked so far (step 3).
+    """Add a frame's new clicks and, as masks, the objects tracked so far (step 3).
 
     Returns:
-      The masks on the frame after that: the tracker may redraw those it was given.
+        The masks on the frame after that: the tracker may redraw those it was given.
     """
     replay(tracker, frame, clicks, current)
     return tracker.propagate(frame)
@@ -106,7 +106,7 @@ def prompt(
 def replay(
     tracker: Tracker, frame: int, clicks: Sequence[Click], current: FrameMasks | None
 ) -> None:
-    """Adds clicks, then tracked objects as masks, without asking for the result."""
+    """Add clicks, then tracked objects as masks, without asking for the result."""
     for click in clicks:
         tracker.click(frame, click.object_id, click.y, click.x)
     if current is not None:
@@ -115,7 +115,7 @@ def replay(
 
 
 def encode(frame: FrameMasks, wanted: Iterable[int] | None = None) -> FrameRuns:
-    """Returns run lengths of a frame's masks in list order, of the `wanted` objects if given."""
+    """Return run lengths of a frame's masks in list order, of the `wanted` objects if given."""
     chosen = set(frame.ids if wanted is None else wanted)
     return tuple(
         (object_id, mask_rle.encode(mask))

@@ -14,12 +14,12 @@ from teacher_bridge.search.prompts import Click, FrameRuns, encode, replay, sear
 def find_masklets(
     tracker: Tracker, request: Request, provenance: Mapping[str, Any] | None = None
 ) -> Masklets:
-    """Runs stage B on one video: prompt search, backward replay, merge.
+    """Run stage B on one video: prompt search, backward replay, merge.
 
     Args:
-      tracker: a tracker of the request's frames, without objects yet.
-      request: what the student saw.
-      provenance: what to record besides the prompts.
+        tracker: a tracker of the request's frames, without objects yet.
+        request: what the student saw.
+        provenance: what to record besides the prompts.
     """
     clicks, forward = search(tracker, request)
     backward = track_back(tracker, clicks)
@@ -33,11 +33,11 @@ def find_masklets(
 
 
 def track_back(tracker: Tracker, clicks: Sequence[Click]) -> list[FrameRuns]:
-    """Replays the clicks from the last prompted frame back to frame 0.
+    """Replay the clicks from the last prompted frame back to frame 0.
 
     Returns:
-      For each frame before the last prompted one, the masks of the objects that are prompted
-      later only, in list order.
+        For each frame before the last prompted one, the masks of the objects that are prompted
+        later only, in list order.
     """
     by_frame = {t: list(c) for t, c in itertools.groupby(clicks, lambda click: click.frame)}
     last = max(by_frame, default=0)
@@ -58,7 +58,7 @@ def track_back(tracker: Tracker, clicks: Sequence[Click]) -> list[FrameRuns]:
 
 
 def merge(forward: Sequence[FrameRuns], backward: Sequence[FrameRuns]) -> list[FrameRuns]:
-    """Joins both passes: an object is tracked forward from its prompt on, backward before it.
+    """Join both passes: an object is tracked forward from its prompt on, backward before it.
 
     A frame lists the objects of the forward pass first.
     """

@@ -21,11 +21,11 @@ _KEY_IN_NAME = 16
 
 @contextmanager
 def claim(folder: Path, key: str) -> Iterator[bool]:
-    """Holds an entry for one teacher while the context lasts; yields False if another has it.
+    """Hold an entry for one teacher while the context lasts; yield False if another has it.
 
     Args:
-      folder: the entry.
-      key: the teacher's; others may answer the same entry at the same time.
+        folder: the entry.
+        key: the teacher's; others may answer the same entry at the same time.
     """
     path = folder / f".claim-{key[:_KEY_IN_NAME]}"
     descriptor = _locked(path)
@@ -42,7 +42,7 @@ def claim(folder: Path, key: str) -> Iterator[bool]:
 
 
 def _locked(path: Path) -> int | None:
-    """Returns a descriptor that holds the lock; -1 where there are none; None if it is taken."""
+    """Return a descriptor that holds the lock; -1 where there are none; None if it is taken."""
     if sys.platform == "win32":
         return -1
     while True:

@@ -12,7 +12,7 @@ from ditta_jax.teacher.cache import read_masklets
 
 
 def find_entries(cache_dir: Path, names: Sequence[str]) -> list[Path]:
-    """Returns the entry folders of a cache by name, or those named; UserError if one is missing."""
+    """Return the entry folders of a cache by name, or those named; UserError if one is missing."""
     if not cache_dir.is_dir():
         raise UserError(f"{cache_dir}: no such cache folder")
     if not names:
@@ -28,12 +28,12 @@ def find_entries(cache_dir: Path, names: Sequence[str]) -> list[Path]:
 
 
 def unanswered(folders: Sequence[Path], key: str) -> list[Path]:
-    """Returns the entries that have no whole masklets of this teacher."""
+    """Return the entries that have no whole masklets of this teacher."""
     return [folder for folder in folders if read_masklets(folder, key) is None]
 
 
 def watch(cache_dir: Path, names: Sequence[str], seconds: float) -> Iterator[list[Path]]:
-    """Yields entries not seen before, looking again every few seconds, for ever."""
+    """Yield entries not seen before, looking again every few seconds, for ever."""
     seen: set[Path] = set()
     while True:
         new = [folder for folder in find_entries(cache_dir, names) if folder not in seen]

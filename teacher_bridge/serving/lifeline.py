@@ -14,13 +14,13 @@ _MOST_LINE = 1 << 16
 
 
 def follow_parent() -> queue.Queue[str | None]:
-    """Watches standard input, which the parent holds open as long as it lives.
+    """Watch standard input, which the parent holds open as long as it lives.
 
     A killed parent's end of the pipe is closed by the system, on every system. This process is
     then ended by SIGTERM, and if that does not help (it may be deep in a computation) at once.
 
     Returns:
-      The lines that the parent writes; None when the parent has gone.
+        The lines that the parent writes; None when the parent has gone.
     """
     lines: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_watch, args=(lines,), daemon=True).start()

@@ -35,13 +35,13 @@ class Pool:
         patience: float = 0.0,
         attempts: int = _ATTEMPTS,
     ) -> None:
-        """Takes the command line of each worker, whom to tell, and how long one may be silent.
+        """Take the command line of each worker, whom to tell, and how long one may be silent.
 
         Args:
-          commands: each starts a worker (`teacher_bridge.serving.worker`).
-          report: told of all events.
-          patience: seconds without a sign of life after which a worker is stopped; 0: for ever.
-          attempts: workers that may die of one video before it is given up.
+            commands: each starts a worker (`teacher_bridge.serving.worker`).
+            report: told of all events.
+            patience: seconds without a sign of life after which a worker is stopped; 0: for ever.
+            attempts: workers that may die of one video before it is given up.
         """
         self._commands, self._report = commands, report
         self._patience, self._most_attempts = patience, attempts
@@ -57,17 +57,17 @@ class Pool:
         self._failures: list[str] = []
 
     def serve(self, waiting: Sequence[Path], finished: int) -> list[str]:
-        """Has all entries answered; returns the messages of those that failed.
+        """Have all entries answered; return the messages of those that failed.
 
         Args:
-          waiting: entries without masklets.
-          finished: number of those that have them, for the report.
+            waiting: entries without masklets.
+            finished: number of those that have them, for the report.
         """
         self._report({"event": "start", "total": len(waiting), "finished": finished})
         return self.answer(Listed(waiting))
 
     def answer(self, questions: Questions) -> list[str]:
-        """Has entries answered as they become known; returns the messages of the failed ones."""
+        """Have entries answered as they become known; return the messages of the failed ones."""
         self._waiting, self._failures = deque(), []
         self._total, self._done = 0, 0
         try:
@@ -84,7 +84,7 @@ class Pool:
             self._stop()
 
     def _hand_out(self) -> None:
-        """Gives every idle worker a video, starting workers while there are videos for them."""
+        """Give every idle worker a video, starting workers while there are videos for them."""
         idle = [child for child in self._slot if child not in self._hand]
         free = [slot for slot in range(len(self._commands)) if slot not in self._slot.values()]
         while self._waiting and (idle or free):
@@ -100,7 +100,7 @@ class Pool:
         return child
 
     def _listen(self, seconds: float) -> None:
-        """Takes in one event, or looks at the clock."""
+        """Take in one event, or look at the clock."""
         try:
             child, event = self._inbox.get(timeout=seconds)
         except queue.Empty:
@@ -155,7 +155,7 @@ class Pool:
                 self._bury(child, words, self._most_attempts)
 
     def _bury(self, child: Child, words: str, attempts: int = 1) -> None:
-        """Takes a dead worker off the books and its video back into the queue."""
+        """Take a dead worker off the books and its video back into the queue."""
         child.stop()
         self._slot.pop(child)
         self._seen.pop(child)

@@ -16,25 +16,25 @@ class Questions(Protocol):
     """Entries, as they become known.
 
     Attributes:
-      ended: nobody will name others.
+        ended: nobody will name others.
     """
 
     ended: bool
 
     def take(self, wait: bool) -> list[Path]:
-        """Returns the entries that became known since; if there are none, waits where asked to."""
+        """Return the entries that became known since; if there are none, wait where asked to."""
 
 
 class Listed:
     """All that there are, known from the beginning."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        """Takes the entries."""
+        """Take the entries."""
         self._folders = list(folders)
         self.ended = not folders
 
     def take(self, wait: bool) -> list[Path]:
-        """Returns all of them, once."""
+        """Return all of them, once."""
         folders, self._folders, self.ended = self._folders, [], True
         return folders
 
@@ -43,12 +43,12 @@ class Heard:
     """Named line by line, until an empty line or the end."""
 
     def __init__(self, names: queue.Queue[str | None], cache_dir: Path, report: Report) -> None:
-        """Takes what `lifeline.follow_parent` returns, the cache, and who is told of wrong ones."""
+        """Take what `lifeline.follow_parent` returns, the cache, and who is told of wrong ones."""
         self._names, self._cache, self._report = names, cache_dir, report
         self.ended = False
 
     def take(self, wait: bool) -> list[Path]:
-        """Returns what was named meanwhile."""
+        """Return what was named meanwhile."""
         folders: list[Path] = []
         while not self.ended:
             try:

@@ -30,14 +30,14 @@ def serve(
     key: str,
     report: Report,
 ) -> list[str]:
-    """Answers every entry that has no whole masklets of this teacher.
+    """Answer every entry that has no whole masklets of this teacher.
 
     A video that fails is reported and left; the others go on. Each answer is written as soon as
     it is there, so an interrupted run loses the current video at most. What another teacher of the
     same kind is at is left to it, and taken over if it dies.
 
     Returns:
-      The messages of the failed ones.
+        The messages of the failed ones.
     """
     waiting = unanswered(folders, key)
     report({"event": "start", "total": len(waiting), "finished": len(folders) - len(waiting)})
@@ -53,10 +53,10 @@ def answer(
     key: str,
     report: Report,
 ) -> list[str]:
-    """Answers entries as they become known; see `serve`.
+    """Answer entries as they become known; see `serve`.
 
     Returns:
-      The messages of the failed ones.
+        The messages of the failed ones.
     """
     teacher.prepare()
     report({"event": "ready"})
@@ -87,11 +87,11 @@ def answer(
 def attend(
     folder: Path, teacher: Teacher, identity: Mapping[str, str], key: str, report: Report
 ) -> Event:
-    """Answers one entry, or says why not; reports when it begins and that it is alive.
+    """Answer one entry, or say why not; report when it begins and that it is alive.
 
     Returns:
-      The event that tells the end: "video", "failed", "skipped" (of an earlier version of this
-      program) or "busy" (another teacher is at it).
+        The event that tells the end: "video", "failed", "skipped" (of an earlier version of this
+        program) or "busy" (another teacher is at it).
     """
     with claim(folder, key) as mine:
         if not mine:
@@ -126,7 +126,7 @@ def attend(
 
 
 def signs_of_life(folder: Path, report: Report) -> Callable[[int], None]:
-    """Returns what a teacher calls with each frame; reported now and then."""
+    """Return what a teacher calls with each frame; reported now and then."""
     last = time.monotonic()
 
     def alive(frame: int) -> None:

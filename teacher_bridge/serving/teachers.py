@@ -22,10 +22,10 @@ class Teacher(Protocol):
     """Anything that turns a request into masklets."""
 
     def prepare(self) -> None:
-        """Gets ready, once, before the first request; UserError if that is impossible."""
+        """Get ready, once, before the first request; UserError if that is impossible."""
 
     def answer(self, entry: Entry, alive: Alive) -> Masklets:
-        """Returns the masklets of one video; UserError if its frames cannot be used."""
+        """Return the masklets of one video; UserError if its frames cannot be used."""
 
 
 class Sam2Teacher:
@@ -40,20 +40,20 @@ class Sam2Teacher:
         mask_threshold: float = 0.0,
         target: str = "",
     ) -> None:
-        """Takes the settings of `predictor.build_predictor` and of `predictor.Sam2Tracker`."""
+        """Take the settings of `predictor.build_predictor` and of `predictor.Sam2Tracker`."""
         self._settings = (config, checkpoint, device, target)
         self._masks = (dtype, mask_threshold)
         self._predictor: Any = None
 
     def prepare(self) -> None:
-        """Builds the predictor."""
+        """Build the predictor."""
         from teacher_bridge.sam2.predictor import build_predictor
 
         if self._predictor is None:
             self._predictor = build_predictor(*self._settings)
 
     def answer(self, entry: Entry, alive: Alive) -> Masklets:
-        """Returns the masklets that the prompt search finds."""
+        """Return the masklets that the prompt search finds."""
         device = str(self._predictor.device)
         try:
             with self._tracker(entry) as tracker:
@@ -89,14 +89,14 @@ class ImportedMasks:
     """Masks that another tracker left in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes the folder that holds the masks of all videos."""
+        """Take the folder that holds the masks of all videos."""
         self._folder = folder
 
     def prepare(self) -> None:
-        """Does nothing: the files are read per video."""
+        """Do nothing: the files are read per video."""
 
     def answer(self, entry: Entry, alive: Alive) -> Masklets:
-        """Returns the video's masks as masklets."""
+        """Return the video's masks as masklets."""
         return read_imported_masks(self._folder, entry.request)
 
 
@@ -104,7 +104,7 @@ class Watched:
     """A tracker that gives a sign of life with every frame."""
 
     def __init__(self, tracker: Tracker, alive: Alive) -> None:
-        """Takes the tracker and whom to tell."""
+        """Take the tracker and whom to tell."""
         self._alive = alive
         self.reset, self.click, self.mask = tracker.reset, tracker.click, tracker.mask
         self._propagate = tracker.propagate
@@ -124,7 +124,7 @@ def make_teacher(
     mask_threshold: float = 0.0,
     target: str = "",
 ) -> Teacher:
-    """Returns the teacher that a configuration names; builds no network yet."""
+    """Return the teacher that a configuration names; build no network yet."""
     if config.startswith(IMPORTED):
         return ImportedMasks(imported_folder(config))
     if config == FLOW:

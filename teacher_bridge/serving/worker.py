@@ -21,15 +21,15 @@ def work(
     key: str,
     report: Report,
 ) -> None:
-    """Answers entries by name, one after another, until there is None.
+    """Answer entries by name, one after another, until there is None.
 
     Args:
-      names: what `lifeline.follow_parent` returns.
-      cache_dir: where the entries lie.
-      teacher: who answers.
-      identity: its identity.
-      key: the key of that.
-      report: told of all events.
+        names: what `lifeline.follow_parent` returns.
+        cache_dir: where the entries lie.
+        teacher: who answers.
+        identity: its identity.
+        key: the key of that.
+        report: told of all events.
     """
     teacher.prepare()
     report({"event": "ready"})

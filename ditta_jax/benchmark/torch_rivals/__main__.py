@@ -20,7 +20,7 @@ class Direct:
     """Rival (a): dense attention, the encoder anew for both networks, full-resolution maps."""
 
     def __init__(self, work: Workload, device: torch.device):
-        """Puts weights and clip on the device."""
+        """Put weights and clip on the device."""
         self.student = student(work, device)
         self.frames = torch.from_numpy(work.frames).to(device)
         self.targets = [
@@ -49,7 +49,7 @@ class Fast:
     """Rivals (b) and (c): our algorithm."""
 
     def __init__(self, work: Workload, device: torch.device, compiled: bool):
-        """Puts weights and clip on the device and encodes the clip."""
+        """Put weights and clip on the device and encode the clip."""
         self.student = fast_step.use_flash_attention(student(work, device)).eval()
         self.frames = torch.from_numpy(work.frames).to(device)
         self.encoder = torch.compile(self.student.backbone) if compiled else self.student.backbone

@@ -25,7 +25,7 @@ TILE = 8
 
 
 def use_flash_attention(student: Student) -> Student:
-    """Lets the encoder attend by PyTorch's fused kernel."""
+    """Let the encoder attend by PyTorch's fused kernel."""
     for module in student.modules():
         if isinstance(module, Attention):
             setattr(module, "attend", functional.scaled_dot_product_attention)  # noqa: B010
@@ -151,7 +151,7 @@ class FastAdaptation:
         settings: Settings = Settings(),  # noqa: B008
         compiled: bool = False,
     ):
-        """Copies the decoder; the student is not changed."""
+        """Copy the decoder; the student is not changed."""
         self.settings, self.geometry = settings, geometry
         self.live = copy.deepcopy(student.decode_head).train()
         self.momentum = copy.deepcopy(student.decode_head).train().requires_grad_(False)

@@ -30,13 +30,13 @@ def video(
     """A street filmed under one shift of appearance.
 
     Args:
-      seed: numbers that name the video.
-      frames: at most 60.
-      size: (H, W).
-      severity: of the shift, see `shift.SEVERITY`.
+        seed: numbers that name the video.
+        frames: at most 60.
+        size: (H, W).
+        severity: of the shift, see `shift.SEVERITY`.
 
     Yields:
-      one `Picture` per frame.
+        one `Picture` per frame.
     """
     generator = np.random.default_rng(list(seed))
     scene = make_scene(generator, size[1], size[0])
@@ -54,12 +54,12 @@ def stills(seed: Sequence[int], count: int = 1, size: tuple[int, int] = SIZE) ->
     most of the time goes into drawing a street's things.
 
     Args:
-      seed: numbers that name the street.
-      count: of frames.
-      size: (H, W).
+        seed: numbers that name the street.
+        count: of frames.
+        size: (H, W).
 
     Yields:
-      one `Picture` each.
+        one `Picture` each.
     """
     generator = np.random.default_rng(list(seed))
     scene = make_scene(generator, size[1], size[0])

@@ -31,11 +31,11 @@ class Recipe:
     """What a data set consists of; its digest is part of the data set's name.
 
     Attributes:
-      stills, stills_val: numbers of single frames.
-      videos, videos_val: numbers of videos.
-      frames: per video, at most 60.
-      size: (H, W).
-      severity: of the videos' shift of appearance.
+        stills, stills_val: numbers of single frames.
+        videos, videos_val: numbers of videos.
+        frames: per video, at most 60.
+        size: (H, W).
+        severity: of the videos' shift of appearance.
     """
 
     stills: int = 1200

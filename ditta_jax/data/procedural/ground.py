@@ -92,7 +92,7 @@ def _wrap(position: np.ndarray, period: float = SIDE) -> np.ndarray:
 
 
 def paint_backdrop(frame, label, depth, ground: Ground, camera: Camera) -> None:
-    """Paints sky and skyline into the rows above the horizon (arrays changed in place)."""
+    """Paint sky and skyline into the rows above the horizon (arrays changed in place)."""
     height, width = label.shape
     rows = int(np.clip(np.ceil(camera.horizon), 1, height))
     v = np.arange(rows, dtype=np.float32)[:, None]
@@ -133,7 +133,7 @@ def _coverage(distance: np.ndarray, footprint: np.ndarray) -> np.ndarray:
 
 
 def paint_ground(frame, label, depth, ground: Ground, street: Street, camera: Camera) -> None:
-    """Paints road, pavement and grass into the rows below the horizon (arrays changed in place)."""
+    """Paint road, pavement and grass into the rows below the horizon (arrays changed in place)."""
     height, width = label.shape
     first = int(np.clip(np.ceil(camera.horizon), 0, height - 1))
     v = np.arange(first, height, dtype=np.float32)[:, None] + np.float32(0.5 - camera.horizon)

@@ -33,7 +33,7 @@ def noise(family: str) -> np.ndarray:
     """Tileable noise of a family.
 
     Returns:
-      Float32["512 512"], zero mean, clipped to [-1, 1] (2.5 standard deviations).
+        Float32["512 512"], zero mean, clipped to [-1, 1] (2.5 standard deviations).
     """
     generator = np.random.default_rng([20260410, sorted(FAMILIES).index(family)])
     total = np.zeros((SIDE, SIDE), np.float32)

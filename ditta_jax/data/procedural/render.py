@@ -25,11 +25,11 @@ class Picture(NamedTuple):
     """One rendered moment.
 
     Attributes:
-      frame: UInt8["H W 3"] RGB.
-      label: UInt8["H W"] class index.
-      depth: Float32["H W"] metres.
-      thing: UInt16["H W"] number of the building, tree, vehicle, ... that is seen, the same at all
-        times of a scene; 0 is ground, sky and skyline.
+        frame: UInt8["H W 3"] RGB.
+        label: UInt8["H W"] class index.
+        depth: Float32["H W"] metres.
+        thing: UInt16["H W"] number of the building, tree, vehicle, ... that is seen, the same at
+            all times of a scene; 0 is ground, sky and skyline.
     """
 
     frame: np.ndarray
@@ -157,7 +157,7 @@ def _paint(
     picture: Picture, camera: Camera, start, end, height: float, texture: Texture,
     names: tuple[int, int], shade: float, blur: int,
 ) -> None:  # fmt: skip
-    """Paints a standing rectangle given by its ground line in camera coordinates.
+    """Paint a standing rectangle given by its ground line in camera coordinates.
 
     `names`: its class and its number, see `Picture`.
     """

@@ -27,14 +27,14 @@ class Shift(NamedTuple):
     """One video's conditions.
 
     Attributes:
-      gamma: exponent of the tone curve (1: none).
-      gain: exposure (1: none).
-      fog: extinction per metre (0: none).
-      fog_colour: Float["3"] RGB 0..255.
-      cast: Float["3"] gain per channel (1: none).
-      saturation: 1: unchanged.
-      noise: standard deviation in grey levels (0: none).
-      blur: standard deviation in pixels (0: none).
+        gamma: exponent of the tone curve (1: none).
+        gain: exposure (1: none).
+        fog: extinction per metre (0: none).
+        fog_colour: Float["3"] RGB 0..255.
+        cast: Float["3"] gain per channel (1: none).
+        saturation: 1: unchanged.
+        noise: standard deviation in grey levels (0: none).
+        blur: standard deviation in pixels (0: none).
     """
 
     gamma: float
@@ -76,13 +76,13 @@ def apply_shift(
     """The frame under these conditions.
 
     Args:
-      frame: UInt8["H W 3"] RGB.
-      depth: Float32["H W"] metres.
-      shift: conditions; `NEUTRAL` returns the frame itself.
-      generator: of the sensor noise.
+        frame: UInt8["H W 3"] RGB.
+        depth: Float32["H W"] metres.
+        shift: conditions; `NEUTRAL` returns the frame itself.
+        generator: of the sensor noise.
 
     Returns:
-      UInt8["H W 3"].
+        UInt8["H W 3"].
     """
     if shift == NEUTRAL:
         return frame

@@ -11,7 +11,7 @@ _SHIFT = 3  # cv2 polygons take fixed-point coordinates with this many fractiona
 
 
 def polygon(image: np.ndarray, points, colour) -> None:
-    """Fills a polygon of (x, y) points at sub-pixel precision, antialiased, in place."""
+    """Fill a polygon of (x, y) points at sub-pixel precision, antialiased, in place."""
     corners = np.round(np.asarray(points, np.float64) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(image, [corners], colour, lineType=cv2.LINE_AA, shift=_SHIFT)
 
@@ -25,14 +25,14 @@ def surface(generator: np.random.Generator, height: int, width: int, colour, lay
     """A textured rectangle.
 
     Args:
-      generator: source of the noise windows.
-      height: rows, at most 512.
-      width: columns, at most 512.
-      colour: mean RGB, 0..255.
-      layers: pairs (noise family, relative amplitude).
+        generator: source of the noise windows.
+        height: rows, at most 512.
+        width: columns, at most 512.
+        colour: mean RGB, 0..255.
+        layers: pairs (noise family, relative amplitude).
 
     Returns:
-      UInt8["height width 3"].
+        UInt8["height width 3"].
     """
     light = np.ones((height, width), np.float32)
     for family, amplitude in layers:
@@ -58,7 +58,7 @@ def shaded(rgb: np.ndarray, top: float, bottom: float) -> np.ndarray:
 
 
 def with_alpha(rgb: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
-    """Joins colour and coverage (uint8; None = opaque). Colour goes on where coverage is 0."""
+    """Join colour and coverage (uint8; None = opaque). Colour goes on where coverage is 0."""
     if alpha is None:
         alpha = np.full(rgb.shape[:2], 255, np.uint8)
     return cv2.merge([*cv2.split(rgb), alpha])

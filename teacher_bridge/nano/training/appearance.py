@@ -28,7 +28,7 @@ class Appearance:
     def apply(
         self, frame: NDArray[np.float32], horizon: float, rng: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """Returns the frame as photographed: float32 [H, W, 3] in 0..255 -> uint8 [H, W, 3]."""
+        """Return the frame as photographed: float32 [H, W, 3] in 0..255 -> uint8 [H, W, 3]."""
         if self.motion is not None:
             frame = cv2.filter2D(frame, -1, self.motion)
         if self.fog > 0:
@@ -48,13 +48,13 @@ class Appearance:
         return np.clip(frame, 0, 255).astype(np.uint8)
 
     def drift(self, rng: np.random.Generator) -> None:
-        """Changes the exposure a little, as from one frame to the next."""
+        """Change the exposure a little, as from one frame to the next."""
         self.gain = self.gain * np.float32(np.exp(rng.normal(0, 0.015)))
         self.offset += rng.normal(0, 1.0)
 
 
 def random_appearance(rng: np.random.Generator) -> Appearance:
-    """Returns a good camera in good light, or (50 %) one to three changes of it."""
+    """Return a good camera in good light, or (50 %) one to three changes of it."""
     look = Appearance(
         gain=np.full(3, rng.uniform(0.8, 1.15), np.float32),
         offset=rng.uniform(-12, 12),

@@ -48,7 +48,7 @@ class ClipPool:
         self._length, self._capacity = length, capacity
 
     def grow(self) -> None:
-        """Adds the next clip; once full, it replaces the oldest."""
+        """Add the next clip; once full, it replaces the oldest."""
         seed = self._first + self.made * self._stride
         if seed >= HELD_OUT_SEED:
             raise SystemExit("the training has used up its seeds")
@@ -65,7 +65,7 @@ class ClipPool:
         self.made += count
 
     def batch(self, rng: np.random.Generator, clips: int, length: int, objects: int) -> Batch:
-        """Draws `clips` clips of `length` frames with up to `objects` objects of each."""
+        """Draw `clips` clips of `length` frames with up to `objects` objects of each."""
         frames: list[Tensor] = []
         masks: list[Tensor] = []
         clip_of: list[int] = []
@@ -97,7 +97,7 @@ def normalise(frames: NDArray[np.uint8]) -> Tensor:
 
 
 def vary(clip: Clip, length: int, rng: np.random.Generator) -> Clip:
-    """Returns `length` frames of a clip: reversed, mirrored, recoloured or cropped at random."""
+    """Return `length` frames of a clip: reversed, mirrored, recoloured or cropped at random."""
     total = len(clip.frames)
     stride = 2 if length > 1 and (length - 1) * 2 < total and rng.random() < 0.4 else 1
     start = int(rng.integers(total - (length - 1) * stride))
@@ -117,7 +117,7 @@ def vary(clip: Clip, length: int, rng: np.random.Generator) -> Clip:
 def _crop(
     frames: NDArray[np.uint8], labels: NDArray[np.uint8], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Enlarges a random rectangle, the same in every frame, to the whole frame."""
+    """Enlarge a random rectangle, the same in every frame, to the whole frame."""
     height, width = (int(FRAME_SIZE * rng.uniform(0.6, 1.0)) for _ in range(2))
     top = int(rng.integers(FRAME_SIZE - height + 1))
     left = int(rng.integers(FRAME_SIZE - width + 1))
@@ -130,7 +130,7 @@ def _crop(
 
 
 def choose_objects(clip: Clip, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draws labels visible in frame 0, figures and what vanishes later more often."""
+    """Draw labels visible in frame 0, figures and what vanishes later more often."""
     labels, areas = np.unique(clip.labels[0], return_counts=True)
     labels = labels[(areas >= LEAST_AREA) & (labels != NO_OBJECT)]
     if not len(labels):

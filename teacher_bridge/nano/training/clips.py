@@ -34,7 +34,7 @@ class Clip(NamedTuple):
 
 
 def make_clip(seed: int, length: int, size: int = FRAME_SIZE) -> Clip:
-    """Returns the clip of this seed; a longer clip of a seed is a different clip."""
+    """Return the clip of this seed; a longer clip of a seed is a different clip."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, length])
     scene = random_scene(rng, size)
@@ -57,7 +57,7 @@ def make_clip(seed: int, length: int, size: int = FRAME_SIZE) -> Clip:
 def click_in(
     mask: NDArray[np.bool_], rng: np.random.Generator, where: Where = "anywhere"
 ) -> tuple[int, int]:
-    """Returns (x, y) inside a mask bool [H, W] that is not empty.
+    """Return (x, y) inside a mask bool [H, W] that is not empty.
 
     `centre` is the pixel furthest from the border, `deep` one at least half as far from it,
     `anywhere` any pixel two or more pixels inside (or as far inside as the mask allows).
@@ -77,7 +77,7 @@ def click_in(
 
 
 def _affine(matrix: Matrix, about: tuple[float, float], move: tuple[float, float]) -> Matrix:
-    """Returns p -> matrix (p - about) + about + move as [3, 3]."""
+    """Return p -> matrix (p - about) + about + move as [3, 3]."""
     centre = np.asarray(about)
     result = np.eye(3)
     result[:2, :2] = matrix
@@ -91,7 +91,7 @@ def _turned(angle: float) -> Matrix:
 
 
 def _camera_path(rng: np.random.Generator, length: int, size: int) -> list[Matrix]:
-    """Returns per frame the map from positions in the first frame: pan, zoom, roll and jitter."""
+    """Return per frame the map from positions in the first frame: pan, zoom, roll and jitter."""
     pan = rng.normal(0, (0.007, 0.003)) * size * (rng.random() < 0.8)
     zoom, roll = rng.normal(0, 0.005), rng.normal(0, 0.002)
     jitter = rng.exponential(0.4) * (rng.random() < 0.5)
@@ -123,7 +123,7 @@ def _draw_actor(
     camera: Matrix,
     label: int,
 ) -> None:
-    """Draws an actor at time `t` into the frame and its labels, in place."""
+    """Draw an actor at time `t` into the frame and its labels, in place."""
     size = colour.shape[0]
     aspect = actor.aspect * (1 + actor.sway * np.sin(1.1 * t))
     scale = actor.scale * np.exp(actor.growth * t)

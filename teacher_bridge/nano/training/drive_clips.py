@@ -20,7 +20,7 @@ DRIVE_SEED = 21  # first number of every seed; the data set's splits have others
 
 
 def make_drive_clip(seed: int, length: int, size: int = FRAME_SIZE) -> Clip:
-    """Returns `length` frames of the street of this seed, squeezed into the square input.
+    """Return `length` frames of the street of this seed, squeezed into the square input.
 
     Its objects are what frame 0 shows at least `LEAST_AREA` pixels of: every thing, and every
     connected part of sky, skyline and ground; all else has the label `NO_OBJECT`.
@@ -72,7 +72,7 @@ def _large(parts: list[NDArray[np.bool_]]) -> NDArray[np.uint8]:
 
 
 def _follow(labelled: NDArray[np.uint8], before: NDArray, now: NDArray) -> NDArray[np.uint8]:
-    """Gives every part the label that most of it had while it was of the same class before."""
+    """Give every part the label that most of it had while it was of the same class before."""
     labels = np.full(now.shape, NO_OBJECT, np.uint8)
     for part in _parts(now):
         known = labelled[part & (before == now[part][0])]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Reads the command line and prints the figures."""
+    """Read the command line and print the figures."""
     options = parse(arguments)
     os.environ.setdefault("TQDM_DISABLE", "1")  # read when torch imports tqdm
     import torch
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Returns the checked command line."""
+    """Return the checked command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, help="default: the shipped weights")
     parser.add_argument("--clips", type=int, default=50, help="held-out clips (default 50)")

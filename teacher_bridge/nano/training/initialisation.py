@@ -22,7 +22,7 @@ PRESENCE_BIAS = 3.0  # an object counts as visible until the model has learnt ot
 
 @torch.no_grad()
 def initialise(model: Any) -> None:
-    """Sets the start values of a freshly built `SAM2Base`, in place."""
+    """Set the start values of a freshly built `SAM2Base`, in place."""
     trunk = model.image_encoder.trunk
     for embedding in (trunk.pos_embed, trunk.pos_embed_window):
         nn.init.trunc_normal_(embedding, std=0.02)
@@ -44,7 +44,7 @@ def _shrink_embeddings(model: Any) -> None:
 
 
 def _align_cross_attention(decoder: Any) -> None:
-    """Makes a token attend where its positional code equals that of the pixel."""
+    """Make a token attend where its positional code equals that of the pixel."""
     for name, layer in decoder.transformer.named_modules():
         if name.endswith(("cross_attn_token_to_image", "cross_attn_image_to_token")) or (
             name == "final_attn_token_to_image"
@@ -56,7 +56,7 @@ def _align_cross_attention(decoder: Any) -> None:
 
 
 def _start_self_attention_as_identity(layer: Any) -> None:
-    """Keeps tokens apart where there is neither residual nor positional code to do so."""
+    """Keep tokens apart where there is neither residual nor positional code to do so."""
     nn.init.orthogonal_(layer.q_proj.weight).mul_(IDENTITY_GAIN)
     layer.k_proj.weight.copy_(layer.q_proj.weight)
     for projection in (layer.v_proj, layer.out_proj):
@@ -66,7 +66,7 @@ def _start_self_attention_as_identity(layer: Any) -> None:
 
 
 def _mark_clicked_pixels(model: Any) -> None:
-    """Gives pixels that attend to the click's token a direction that says so."""
+    """Give pixels that attend to the click's token a direction that says so."""
     click = model.sam_prompt_encoder.point_embeddings[1].weight[0]
     detector: Tensor = click / click.norm() ** 2
     direction = F.normalize(torch.randn(len(click)), dim=0)

@@ -22,10 +22,10 @@ def pixel_loss(logits: Tensor, target: Tensor, balance: float) -> Tensor:
     """Cross entropy, focused or balanced, plus dice: float [..., H, W] twice -> [...].
 
     Args:
-      logits: of the pixel belonging to the object.
-      target: share of the pixel that belongs to the object, 0..1, same shape as `logits`.
-      balance: weight of the class-balanced cross entropy, 0..1; the rest falls to a focused one.
-        Small objects collapse to empty masks without the former at first.
+        logits: of the pixel belonging to the object.
+        target: share of the pixel that belongs to the object, 0..1, same shape as `logits`.
+        balance: weight of the class-balanced cross entropy, 0..1; the rest falls to a focused one.
+            Small objects collapse to empty masks without the former at first.
     """
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     probability = logits.sigmoid()
@@ -58,12 +58,12 @@ def mask_loss(
     """Loss of the mask decoder's raw outputs for B objects on a frame.
 
     Args:
-      masks: logits [B, 4, h, w]; mask 0 answers, the best of the others is its reserve, to which
-        the default post-processing turns where mask 0 is unstable.
-      iou_scores: predicted IoU [B, 4], 0..1.
-      presence: logits [B, 1] of the object being visible.
-      target: bool [B, H, W], H a multiple of h and of `FINE_SIZE`; all False where absent.
-      balance: see `pixel_loss`.
+        masks: logits [B, 4, h, w]; mask 0 answers, the best of the others is its reserve, to which
+            the default post-processing turns where mask 0 is unstable.
+        iou_scores: predicted IoU [B, 4], 0..1.
+        presence: logits [B, 1] of the object being visible.
+        target: bool [B, H, W], H a multiple of h and of `FINE_SIZE`; all False where absent.
+        balance: see `pixel_loss`.
     """
     exact = target[:, None].float()
     coarse = F.avg_pool2d(exact, exact.shape[-1] // masks.shape[-1]).expand_as(masks)
@@ -96,12 +96,12 @@ class ClickAffinity(nn.Module):
         self.offset = nn.Parameter(torch.tensor(-3.0))
 
     def forward(self, embedding: Tensor, clicks: Tensor, target: Tensor) -> Tensor:
-        """Returns the mean loss over objects.
+        """Return the mean loss over objects.
 
         Args:
-          embedding: [B, C, h, w].
-          clicks: [B, 2] as (x, y) in 0..1 of the frame.
-          target: bool [B, H, W].
+            embedding: [B, C, h, w].
+            clicks: [B, 2] as (x, y) in 0..1 of the frame.
+            target: bool [B, H, W].
         """
         pixels = F.normalize(self.projection(embedding), dim=1)
         grid = (2 * clicks - 1)[:, None, None]

@@ -84,12 +84,12 @@ def connected_parts(labels: NDArray) -> list[NDArray[np.bool_]]:
 
 
 def connected_regions(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
-    """Gives the parts of an element that do not touch labels of their own, largest first.
+    """Give the parts of an element that do not touch labels of their own, largest first.
 
     A click on the grass left of a road cannot know of the grass to its right.
 
     Returns:
-      The labels, uint8 as given, 0..count-1, and their count, 200 at most: crumbs share the last.
+        The labels, uint8 as given, 0..count-1, and their count, 200 at most: crumbs share the last.
     """
     parts = connected_parts(labels)
     parts.sort(key=lambda part: -int(part.sum()))
@@ -100,12 +100,12 @@ def connected_regions(labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int
 
 
 def random_scene(rng: np.random.Generator, size: int) -> Scene:
-    """Returns a street (55 %) or an abstract arrangement of regions and figures."""
+    """Return a street (55 %) or an abstract arrangement of regions and figures."""
     return street_scene(rng, size) if rng.random() < 0.55 else abstract_scene(rng, size)
 
 
 def abstract_scene(rng: np.random.Generator, size: int) -> Scene:
-    """Returns one to four regions with two to six figures of any kind anywhere on them."""
+    """Return one to four regions with two to six figures of any kind anywhere on them."""
     side = round(size * (1 + 2 * MARGIN))
     canvas = _Canvas(side, texture(rng, side))
     columns = np.arange(side)
@@ -139,7 +139,7 @@ def _floating_actor(rng: np.random.Generator, size: int) -> Actor:
 
 
 def street_scene(rng: np.random.Generator, size: int) -> Scene:
-    """Returns sky, ground, a road and buildings with vehicles, persons, trees and signs."""
+    """Return sky, ground, a road and buildings with vehicles, persons, trees and signs."""
     side = round(size * (1 + 2 * MARGIN))
     horizon = side * rng.uniform(0.34, 0.56)
     canvas = _Canvas(side, _sky(rng, side))
@@ -182,7 +182,7 @@ def _ground(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
 def _building_corners(
     rng: np.random.Generator, side: int, horizon: float
 ) -> list[list[tuple[float, float]]]:
-    """Returns the corners of up to five buildings whose feet are hidden below the horizon."""
+    """Return the corners of up to five buildings whose feet are hidden below the horizon."""
     corners, left = [], side * rng.uniform(0, 0.3)
     for _ in range(int(rng.integers(0, 6))):
         width, height = side * rng.uniform(0.1, 0.3), side * rng.uniform(0.08, 0.36)
@@ -198,7 +198,7 @@ def _building_corners(
 
 
 def _facade(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
-    """Returns a wall, at times with rows of windows."""
+    """Return a wall, at times with rows of windows."""
     usual = (170, 120, 95) if rng.random() < 0.5 else (165, 160, 150)
     wall = texture(rng, side, _near(rng, *usual), rng.uniform(2, 22))
     if rng.random() < 0.75:
@@ -211,7 +211,7 @@ def _facade(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
 
 
 def _add_road(rng: np.random.Generator, canvas: _Canvas, horizon: float) -> None:
-    """Adds a road into the depth or across, at times with a pavement and lane marks."""
+    """Add a road into the depth or across, at times with a pavement and lane marks."""
     side = canvas.side
     grey = texture(rng, side, _near(rng, 105, 105, 108), rng.uniform(2, 14))
     pavement = texture(rng, side, _near(rng, 165, 160, 155), rng.uniform(2, 14))

@@ -25,11 +25,11 @@ class Step(NamedTuple):
 
 
 def plan_step(spent: float, step: int) -> Step:
-    """Returns the step's plan; the same in every worker, so that none waits for another.
+    """Return the step's plan; the same in every worker, so that none waits for another.
 
     Args:
-      spent: share of the time budget, 0..1.
-      step: number of the step, which also seeds the draw.
+        spent: share of the time budget, 0..1.
+        step: number of the step, which also seeds the draw.
     """
     rng = np.random.default_rng([7, step])
     if spent < ONE_FRAME_UNTIL:
@@ -49,17 +49,17 @@ def plan_step(spent: float, step: int) -> Step:
 
 
 def learning_rate(spent: float, step: int) -> float:
-    """Returns the factor on the highest learning rate: warm-up, then half a cosine."""
+    """Return the factor on the highest learning rate: warm-up, then half a cosine."""
     warm = min(1.0, (step + 1) / WARM_UP_STEPS)
     cosine = 0.5 * (1 + math.cos(math.pi * min(max(spent, 0.0), 1.0)))
     return warm * (LAST_RATE + (1 - LAST_RATE) * cosine)
 
 
 def balance(spent: float) -> float:
-    """Returns the weight of the balanced cross entropy: from 0.75 down to 0.2 by mid-training."""
+    """Return the weight of the balanced cross entropy: from 0.75 down to 0.2 by mid-training."""
     return max(0.2, 0.75 - 1.1 * spent)
 
 
 def average_decay(step: int) -> float:
-    """Returns the decay of the weights' moving average, which starts short."""
+    """Return the decay of the weights' moving average, which starts short."""
     return min(0.998, (1 + step) / (10 + step))

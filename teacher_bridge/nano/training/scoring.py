@@ -38,7 +38,7 @@ class Score(NamedTuple):
 
 
 def score_clip(predictor: torch.nn.Module, clip: Clip, where: Where, seed: int) -> list[Score]:
-    """Clicks on every large enough element of frame 0 and scores all frames."""
+    """Click on every large enough element of frame 0 and score all frames."""
     rng = np.random.default_rng(seed)
     labels, areas = np.unique(clip.labels[0], return_counts=True)
     chosen = [int(label) for label in labels[(areas >= PROMPTED_AREA) & (labels != NO_OBJECT)]]
@@ -60,7 +60,7 @@ def score_clip(predictor: torch.nn.Module, clip: Clip, where: Where, seed: int) 
 def print_held_out(
     predictor: torch.nn.Module, clips: int, frames: int, where: Where, streets: bool = False
 ) -> None:
-    """Prints mean IoU over objects by frame, and how absence is told.
+    """Print mean IoU over objects by frame, and how absence is told.
 
     `streets`: on the demo's streets (`drive_clips`) instead of the trainer's own clips.
     """
@@ -101,7 +101,7 @@ def _percent(values: list[bool]) -> str:
 
 
 def print_davis(predictor: torch.nn.Module, folder: Path) -> None:
-    """Prints per sequence the mean IoU at frame 0 and 12 frames on, from click and from mask."""
+    """Print per sequence the mean IoU at frame 0 and 12 frames on, from click and from mask."""
     images, annotations = (_resolution(folder / name) for name in ("JPEGImages", "Annotations"))
     sequences = sorted(p.name for p in images.iterdir() if (annotations / p.name).is_dir())
     if not sequences:
@@ -127,7 +127,7 @@ def _resolution(folder: Path) -> Path:
 def score_davis(
     predictor: torch.nn.Module, images: Path, annotations: Path
 ) -> tuple[float, float, float]:
-    """Returns the mean IoU of (click at 0, click 12 later, mask 12 later) over the objects."""
+    """Return the mean IoU of (click at 0, click 12 later, mask 12 later) over the objects."""
     pairs = [(i, annotations / f"{i.stem}.png") for i in sorted(images.glob("*.jpg"))]
     pairs = pairs[: DAVIS_LATER + 1]
     if len(pairs) <= DAVIS_LATER or not (pairs[0][1].is_file() and pairs[-1][1].is_file()):
@@ -160,7 +160,7 @@ def _read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def _read_labels(path: Path) -> NDArray[np.uint8]:
-    """Reads a palette PNG as its indices: uint8 [H, W]."""
+    """Read a palette PNG as its indices: uint8 [H, W]."""
     from PIL import Image
 
     return np.array(Image.open(path))

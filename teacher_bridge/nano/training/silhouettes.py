@@ -25,7 +25,7 @@ class Figure(NamedTuple):
 
 
 def random_figure(rng: np.random.Generator) -> Figure:
-    """Returns any figure: abstract, cut from a photograph, or of the street."""
+    """Return any figure: abstract, cut from a photograph, or of the street."""
     share = rng.random()
     if share < 0.45:
         return abstract_figure(rng)
@@ -36,7 +36,7 @@ def random_figure(rng: np.random.Generator) -> Figure:
 
 
 def abstract_figure(rng: np.random.Generator) -> Figure:
-    """Returns a textured ellipse, box, polygon, blob or horse, at times in two parts."""
+    """Return a textured ellipse, box, polygon, blob or horse, at times in two parts."""
     colour = texture(rng, SIDE)
     if rng.random() < 0.35:
         top, height = int(SIDE * rng.uniform(0.3, 0.6)), int(SIDE * rng.uniform(0.08, 0.3))
@@ -45,7 +45,7 @@ def abstract_figure(rng: np.random.Generator) -> Figure:
 
 
 def photograph_figure(rng: np.random.Generator) -> Figure:
-    """Returns a coherent part of a photograph, mirrored and recoloured at random."""
+    """Return a coherent part of a photograph, mirrored and recoloured at random."""
     parts = _photograph_parts()
     colour, silhouette = parts[rng.integers(len(parts))]
     if rng.random() < 0.5:
@@ -56,7 +56,7 @@ def photograph_figure(rng: np.random.Generator) -> Figure:
 
 @functools.lru_cache(maxsize=1)
 def _photograph_parts() -> tuple[tuple[NDArray[np.uint8], Mask], ...]:
-    """Cuts the photographs into segments and keeps the compact, large ones."""
+    """Cut the photographs into segments and keep the compact, large ones."""
     from skimage.segmentation import felzenszwalb
 
     parts = []
@@ -93,12 +93,12 @@ def _cut(image: NDArray[np.uint8], segment: NDArray[np.bool_]) -> tuple | None:
 
 
 def _points(values: list[tuple[float, float]]) -> NDArray[np.int32]:
-    """Turns canvas fractions 0..1 into pixels."""
+    """Turn canvas fractions 0..1 into pixels."""
     return np.round(np.asarray(values) * (SIDE - 1)).astype(np.int32)
 
 
 def _paint(figure: Figure, part: Mask, surface: NDArray[np.float32]) -> None:
-    """Puts `surface` where `part` is set and adds the part to the silhouette, in place."""
+    """Put `surface` where `part` is set and add the part to the silhouette, in place."""
     figure.colour[part > 127] = surface[part > 127]
     np.maximum(figure.silhouette, part, out=figure.silhouette)
 
@@ -132,7 +132,7 @@ def _plain(rng: np.random.Generator, low: float, high: float) -> NDArray[np.floa
 
 
 def car(rng: np.random.Generator) -> Figure:
-    """Returns a vehicle from the side, or a van or bus from the front."""
+    """Return a vehicle from the side, or a van or bus from the front."""
     figure = _empty(rng)
     paint = texture(rng, SIDE, contrast=rng.uniform(2, 20))
     glass, rubber = _plain(rng, 20, 120), _plain(rng, 10, 60)
@@ -162,7 +162,7 @@ def car(rng: np.random.Generator) -> Figure:
 
 
 def person(rng: np.random.Generator) -> Figure:
-    """Returns a standing or walking person."""
+    """Return a standing or walking person."""
     figure = _empty(rng)
     skin = texture(rng, SIDE, tuple(rng.uniform(0.35, 1) * np.array([225, 180, 150])), 6)
     shirt = texture(rng, SIDE, contrast=rng.uniform(3, 25))
@@ -183,7 +183,7 @@ def person(rng: np.random.Generator) -> Figure:
 
 
 def tree(rng: np.random.Generator) -> Figure:
-    """Returns a tree: a trunk under a crown of overlapping discs."""
+    """Return a tree: a trunk under a crown of overlapping discs."""
     figure = _empty(rng)
     leaf = rng.uniform(0.5, 1.5) * np.array([70, rng.uniform(80, 130), 50])
     crown = texture(rng, SIDE, tuple(leaf) if rng.random() < 0.7 else None)
@@ -197,7 +197,7 @@ def tree(rng: np.random.Generator) -> Figure:
 
 
 def sign(rng: np.random.Generator) -> Figure:
-    """Returns a road sign on its pole."""
+    """Return a road sign on its pole."""
     figure = _empty(rng)
     half, radius = rng.uniform(0.03, 0.06), rng.uniform(0.2, 0.3)
     _paint(figure, _box(0.5 - half, 0.3, 0.5 + half, 0.97), _plain(rng, 60, 180))
@@ -226,7 +226,7 @@ def _rectangle(rng: np.random.Generator) -> Mask:
 
 
 def _star(rng: np.random.Generator) -> Mask:
-    """Returns a star-convex polygon of 3 to 8 corners."""
+    """Return a star-convex polygon of 3 to 8 corners."""
     corners = int(rng.integers(3, 9))
     angles = 2 * np.pi / corners * (np.arange(corners) + rng.uniform(0, 0.6, corners))
     radii = rng.uniform(0.22, 0.48, corners)
@@ -235,7 +235,7 @@ def _star(rng: np.random.Generator) -> Mask:
 
 
 def _blob(rng: np.random.Generator) -> Mask:
-    """Returns a smooth closed curve: a circle with a few random waves."""
+    """Return a smooth closed curve: a circle with a few random waves."""
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     radii = np.full(48, rng.uniform(0.28, 0.36))
     for waves in range(2, 6):

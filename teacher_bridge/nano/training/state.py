@@ -34,11 +34,11 @@ class TrainingState:
         self.seconds = 0.0  # spent on training, over all sessions
 
     def parameters(self) -> list[nn.Parameter]:
-        """Returns all trained parameters, always in the same order."""
+        """Return all trained parameters, always in the same order."""
         return [*self.model.parameters(), *self.affinity.parameters()]
 
     def update(self, spent: float) -> float:
-        """Applies the gradients at hand and returns their norm; skips what is not finite."""
+        """Apply the gradients at hand and return their norm; skip what is not finite."""
         norm = float(nn.utils.clip_grad_norm_(self.parameters(), CLIP_NORM))
         factor = learning_rate(spent, self.step)
         for optimiser, rate in zip(self.optimisers, (ADAM_RATE, MUON_RATE), strict=True):
@@ -52,7 +52,7 @@ class TrainingState:
         return norm
 
     def save(self, path: Path) -> None:
-        """Writes the state by way of a temporary name."""
+        """Write the state by way of a temporary name."""
         content = {
             "model": self.model.state_dict(),
             "affinity": self.affinity.state_dict(),
@@ -66,7 +66,7 @@ class TrainingState:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Reads a state that `save` wrote."""
+        """Read a state that `save` wrote."""
         content = read_torch_file(path)
         self.model.load_state_dict(content["model"])
         self.affinity.load_state_dict(content["affinity"])
@@ -100,7 +100,7 @@ def _optimisers(model: nn.Module, affinity: nn.Module) -> list[torch.optim.Optim
 
 @torch.no_grad()
 def move_average(average: dict[str, Tensor], current: dict[str, Tensor], decay: float) -> None:
-    """Sets average = decay * average + (1 - decay) * current, in place; copies integers."""
+    """Set average = decay * average + (1 - decay) * current, in place; copy integers."""
     for name, value in current.items():
         if value.is_floating_point():
             average[name].lerp_(value, 1 - decay)

@@ -18,7 +18,7 @@ PHOTOGRAPH_SHARE = 0.35
 
 @functools.lru_cache(maxsize=1)
 def photographs() -> dict[str, NDArray[np.uint8]]:
-    """Returns the photographs by name: uint8 [H, W, 3]."""
+    """Return the photographs by name: uint8 [H, W, 3]."""
     try:
         from skimage import data
     except ImportError:
@@ -33,7 +33,7 @@ def photographs() -> dict[str, NDArray[np.uint8]]:
 
 
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Image:
-    """Returns value noise with `cells` cells a side: float32 [size, size], about 0..1."""
+    """Return value noise with `cells` cells a side: float32 [size, size], about 0..1."""
     grid = rng.random((cells, cells), dtype=np.float32)
     return cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC)
 
@@ -44,13 +44,13 @@ def texture(
     colour: tuple[float, float, float] | None = None,
     contrast: float | None = None,
 ) -> Image:
-    """Returns a random texture: float32 [size, size, 3] in 0..255.
+    """Return a random texture: float32 [size, size, 3] in 0..255.
 
     Args:
-      rng: source of all chance.
-      size: pixels a side.
-      colour: mean colour, 0..255; None draws one.
-      contrast: standard size of its deviations, in grey levels; None draws one.
+        rng: source of all chance.
+        size: pixels a side.
+        colour: mean colour, 0..255; None draws one.
+        contrast: standard size of its deviations, in grey levels; None draws one.
     """
     mean = np.asarray(rng.uniform(15, 240, 3) if colour is None else colour, np.float32)
     strength = float(rng.uniform(6, 55) if contrast is None else contrast)
@@ -82,12 +82,12 @@ def _photograph_crop(
 
 
 def _shading(rng: np.random.Generator, size: int) -> Image:
-    """Returns a linear change of brightness: float32 [size, size] around 1."""
+    """Return a linear change of brightness: float32 [size, size] around 1."""
     return 1 + np.float32(rng.uniform(0, 0.6)) * _ramp(rng, size)
 
 
 def _ramp(rng: np.random.Generator, size: int) -> Image:
-    """Returns a plane of unit slope in a random direction, 0 in the centre."""
+    """Return a plane of unit slope in a random direction, 0 in the centre."""
     angle = rng.uniform(0, 2 * np.pi)
     line = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     return np.float32(np.cos(angle)) * line[None, :] + np.float32(np.sin(angle)) * line[:, None]

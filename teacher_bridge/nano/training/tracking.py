@@ -23,13 +23,13 @@ def track(
     clicks: dict[int, tuple[int, int]] | None = None,
     masks: dict[int, NDArray[np.bool_]] | None = None,
 ) -> dict[int, NDArray[np.bool_]]:
-    """Prompts objects in frame 0 and returns their masks, object id -> bool [T, H, W].
+    """Prompt objects in frame 0 and return their masks, object id -> bool [T, H, W].
 
     Args:
-      predictor: a `SAM2VideoPredictor`.
-      frames: uint8 [T, H, W, 3] RGB; passed as JPEG, which is what the predictor reads.
-      clicks: one positive click (x, y) an object.
-      masks: bool [H, W] an object.
+        predictor: a `SAM2VideoPredictor`.
+        frames: uint8 [T, H, W, 3] RGB; passed as JPEG, which is what the predictor reads.
+        clicks: one positive click (x, y) an object.
+        masks: bool [H, W] an object.
     """
     with tempfile.TemporaryDirectory() as folder:
         _write_frames(frames, Path(folder))

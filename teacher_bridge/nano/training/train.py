@@ -33,7 +33,7 @@ LOG_SECONDS, SAVE_SECONDS = 20.0, 150.0
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Reads the command line and starts the workers."""
+    """Read the command line and start the workers."""
     options = parse(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.resume and not (options.out / "state.pt").is_file():
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Returns the checked command line."""
+    """Return the checked command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of state, weights, log")
     parser.add_argument("--hours", type=float, default=1.33, help="time budget (default 1.33)")
@@ -67,7 +67,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run_worker(rank: int, options: argparse.Namespace) -> None:
-    """Trains as worker `rank`; worker 0 also writes the log and the checkpoints."""
+    """Train as worker `rank`; worker 0 also writes the log and the checkpoints."""
     torch.set_num_threads(1)
     if options.workers > 1:
         meeting = f"file://{(options.out / 'rendezvous').resolve()}"
@@ -88,7 +88,7 @@ def run_worker(rank: int, options: argparse.Namespace) -> None:
 def train(
     state: TrainingState, rank: int, options: argparse.Namespace, journal: Journal | None
 ) -> None:
-    """Runs steps until the time budget is spent."""
+    """Run steps until the time budget is spent."""
     started, earlier = time.monotonic(), state.seconds
     budget = options.hours * 3600
     unroller = Unroller(state.model, state.affinity)
@@ -121,7 +121,7 @@ def train(
 
 
 def average_over_workers(parameters: list[nn.Parameter], spent: float, workers: int) -> float:
-    """Averages gradients over the workers, in place; returns the mean of `spent`."""
+    """Average gradients over the workers, in place; return the mean of `spent`."""
     used = [p for p in parameters if p.grad is not None]
     flat = torch.cat([p.grad.reshape(-1) for p in used] + [torch.tensor([spent])])
     if workers > 1:
@@ -134,7 +134,7 @@ def average_over_workers(parameters: list[nn.Parameter], spent: float, workers: 
 
 
 def checkpoint(state: TrainingState, out: Path) -> None:
-    """Writes the state to resume from and the averaged weights to ship."""
+    """Write the state to resume from and the averaged weights to ship."""
     state.save(out / "state.pt")
     write_weights(out / "sam2_nano.safetensors", state.average)
 
@@ -156,7 +156,7 @@ class Journal:
         state: TrainingState,
         clips: int,
     ) -> None:
-        """Takes (loss, first IoU, last IoU, gradient norm) of one step."""
+        """Take (loss, first IoU, last IoU, gradient norm) of one step."""
         if not mask_prompt:
             (self._single if length == 1 else self._several).append(values)
         elapsed = time.monotonic() - self._written

@@ -46,7 +46,7 @@ class Unroller:
         decoder.output_upscaling[4].register_forward_hook(keep)
 
     def __call__(self, batch: Batch, mask_prompt: bool, balance: float) -> ClipLoss:
-        """Returns the mean loss over frames; prompts with clicks or with frame 0's masks."""
+        """Return the mean loss over frames; prompts with clicks or with frame 0's masks."""
         model = self._model
         length, clips = batch.frames.shape[:2]
         backbone = model.forward_image(batch.frames.flatten(0, 1))

@@ -17,7 +17,7 @@ def _pair(picture: Picture) -> np.ndarray:
 
 
 def main(path: str) -> None:
-    """Writes stills (first two rows) and three frames of each of four videos."""
+    """Write stills (first two rows) and three frames of each of four videos."""
     rows = []
     for row in range(2):
         rows.append(np.hstack([_pair(next(stills((1, 4 * row + i)))) for i in range(4)]))
