@@ -1,6 +1,7 @@
 """Methods, warm-ups and seeds in one table: a cell is a run, and a killed comparison goes on."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from ditta_jax import adapt, compare
 from ditta_jax.algorithm import precision
 from ditta_jax.comparison.cells import cells_of, changed
-from ditta_jax.configuration import default_config
+from ditta_jax.configuration import checked, default_config
+from ditta_jax.configuration.command_line import load
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.runs import stages
 from ditta_jax.runs.run_folder import RunFolder
@@ -136,3 +138,23 @@ def test_a_cell_that_fails_is_named_and_the_others_are_done(config, monkeypatch,
     assert title == "warm-up 50 %, seed 1: ditta" and "mine.txt" in result["failed"][title]
     assert [row["seeds"] for row in result["rows"]] == [[0], [0]]
     assert f"failed: {title}" in capsys.readouterr().out
+
+
+def test_a_dry_run_lists_the_cells(monkeypatch, capsys):
+    words = ["compare", "--config", "compare_demo", "--dry-run", "--config.methods=frozen,ditta"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert compare.main() == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "  1  warm-up 10 %, seed 0: frozen, ditta",
+        "  2  warm-up 10 %, seed 1: ditta",
+        "  3  warm-up 10 %, seed 2: ditta",
+        "  4  warm-up 50 %, seed 0: frozen, ditta",
+        "  5  warm-up 50 %, seed 1: ditta",
+        "  6  warm-up 50 %, seed 2: ditta",
+    ]
+
+
+@pytest.mark.parametrize("name", ["compare_demo", "compare_camvid", "ablations"])
+def test_the_shipped_comparisons_are_whole(name):
+    config = checked(load(name), name)
+    assert len({cell.config.name for cell in cells_of(config)}) == len(cells_of(config))

@@ -89,7 +89,10 @@ def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         yield "One video: no interval over videos can be given."
-    yield "Seconds of preparation are a video's, those of the teacher all videos'."
+    yield (
+        "Frames a second are the student's and the method's own; the teacher's time stands in its "
+        "own column, for all videos, preparation for one."
+    )
     yield (
         "Peak memory is the process's (on a CPU) or the device's while the method learns from a "
         f"warm-up. {result['environment']['devices']}."
