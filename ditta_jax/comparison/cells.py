@@ -101,7 +101,7 @@ def _cells(
 
 
 def folder_of(config: ConfigDict) -> Path:
-    """Where a comparison's results go."""
+    """Where the results of a run, or of a comparison, go."""
     return Path(config.output) / config.name
 
 

@@ -2,19 +2,16 @@
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from ditta_jax.comparison.cells import BASE, Cell
+from ditta_jax.comparison.cells import BASE, Cell, folder_of
 from ditta_jax.comparison.interval import paired_interval
-from ditta_jax.errors import UserError
-from ditta_jax.files import unseal
 from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import MASKLETS, TRACKS
 from ditta_jax.metrics.scores import Scores
-from ditta_jax.names import file_name
+from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.runs.stages import FROZEN
 from ditta_jax.runs.video_record import VideoRecord
 
@@ -39,15 +36,9 @@ def done_cell(cell: Cell, result: Mapping[str, Any]) -> Done:
     Raises:
         UserError: a record is gone or damaged.
     """
-    folder = Path(cell.config.output) / cell.config.name / "videos"
-    records = {}
-    for video in result["videos"]:
-        path = folder / f"{file_name(video['name'])}.json"
-        try:
-            records[video["name"]] = VideoRecord.from_json(unseal(path.read_bytes()))
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: {error}; run the same command again") from error
-    return Done(cell, result, records)
+    run = RunFolder(folder_of(cell.config), cell.config.to_dict(), (), ())
+    names = [video["name"] for video in result["videos"]]
+    return Done(cell, result, {name: run.read_finished(name) for name in names})
 
 
 def rows_of(config: ConfigDict, done: Sequence[Done]) -> list[dict[str, Any]]:

@@ -181,7 +181,7 @@ class RunFolder:
         write_atomically(self._record(self.path, record.name), seal(content))
 
     def read_finished(self, video: str) -> VideoRecord:
-        """The record of a video that another process of this run has finished.
+        """The record of a video that this run has finished, in another process or before.
 
         Raises:
             UserError: it is gone or damaged.
