@@ -24,7 +24,9 @@ from sam2.utils.misc import get_connected_components
 
 from teacher_bridge.sam2.frames import EntryFrames
 
-_FEATURE_BYTES = 4 << 30  # of the features kept per video; the oldest are dropped beyond
+# Of the features kept per video; the oldest are dropped beyond. A frame of SAM 2.1 has 17 MB, so
+# these are 60 frames: the pass back finds the last ones and encodes the others a second time.
+_FEATURE_BYTES = 1 << 30
 _OBJECTS_AT_ONCE = 16  # bounds the memory of a batch
 _FILLED = 0.1  # logit of a filled hole, as in `sam2`
 

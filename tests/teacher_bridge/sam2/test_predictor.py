@@ -14,7 +14,7 @@ from ditta_jax.teacher.identity import teacher_identity
 torch = pytest.importorskip("torch")
 pytest.importorskip("sam2")
 
-from teacher_bridge.benchmark import EncodedFrames  # noqa: E402
+from teacher_bridge.benchmark.cell import EncodedFrames  # noqa: E402
 from teacher_bridge.sam2.predictor import build_predictor, read_weights, resolve_device  # noqa: E402
 from teacher_bridge.sam2.video_predictor import VideoPredictor  # noqa: E402
 from teacher_bridge.serving.teachers import Sam2Teacher  # noqa: E402

@@ -11,7 +11,7 @@ pytest.importorskip("sam2")
 from sam2.sam2_video_predictor import SAM2VideoPredictor  # noqa: E402
 from sam2.utils.misc import fill_holes_in_mask_scores  # noqa: E402
 
-from teacher_bridge.benchmark import EncodedFrames  # noqa: E402
+from teacher_bridge.benchmark.cell import EncodedFrames  # noqa: E402
 from teacher_bridge.sam2.package_tracker import PackageTracker, lay_out_frames  # noqa: E402
 from teacher_bridge.sam2.predictor import Sam2Tracker  # noqa: E402
 from teacher_bridge.sam2.video_predictor import connected_components, fill_holes  # noqa: E402
