@@ -12,8 +12,8 @@ class TeacherCard(NamedTuple):
     """What holds with a teacher unless a person sets it; None where the card says nothing.
 
     Attributes:
-          mask_threshold: logit above which a pixel is in a mask.
-          lr: learning rate of the student that learns from these masks, above 0.
+        mask_threshold: logit above which a pixel is in a mask.
+        lr: learning rate of the student that learns from these masks, above 0.
     """
 
     mask_threshold: float | None = None
