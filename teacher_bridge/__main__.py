@@ -27,6 +27,7 @@ from teacher_bridge.serving.entries import find_entries, unanswered, watch
 from teacher_bridge.serving.lifeline import follow_parent
 from teacher_bridge.serving.pool import Pool
 from teacher_bridge.serving.questions import Heard
+from teacher_bridge.serving.ray_pool import RayPool, Work
 from teacher_bridge.serving.serve import answer, serve
 from teacher_bridge.serving.teachers import make_teacher
 from teacher_bridge.serving.worker import work
@@ -51,9 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work(names, cache, teacher, identity, key, report)
         return 0
 
-    one_process = max(options.workers, len(devices)) == 1
+    workers = max(options.workers or 1, len(devices))
+    one_process = workers == 1 and options.executor == "local"
 
-    def pool(videos: int) -> Pool:
+    def pool(videos: int) -> Pool | RayPool:
+        if options.executor == "ray":
+            settings = (options.config, options.checkpoint, options.device, *masks)
+            actor = Work(settings, identity, key, options.threads)
+            return RayPool(actor, report, options.workers or 0, options.ray_address)
         return Pool(_worker_commands(options, devices, videos), report, options.patience)
 
     def answer_all(folders: Sequence[Path]) -> list[str]:
@@ -67,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if one_process:
             answer(questions, teacher, identity, key, report)
         else:
-            pool(max(options.workers, len(devices))).answer(questions)
+            pool(workers).answer(questions)
         return 0
     if options.watch:
         for folders in watch(cache, options.entry, _WATCH_SECONDS):
@@ -100,8 +106,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=int,
-        default=1,
-        help="processes that answer side by side, over all devices (default: one a device)",
+        default=None,
+        help="processes that answer side by side, over all devices (default: one a device; on Ray"
+        " one a GPU, or one a machine without any)",
+    )
+    parser.add_argument(
+        "--executor",
+        default="local",
+        choices=("local", "ray"),
+        help="where workers are: processes here, or actors of a Ray cluster (default: local)",
+    )
+    parser.add_argument(
+        "--ray-address",
+        default="",
+        help="of the cluster (default: RAY_ADDRESS, one that runs here, or a new one)",
     )
     parser.add_argument(
         "--patience",
@@ -132,8 +150,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.mask_threshold is None:
         options.mask_threshold = card_of(options.config).mask_threshold or 0.0
-    if options.workers < 1:
+    if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers must be 1 or more, not {options.workers}")
+    if options.executor == "ray" and "," in options.device:
+        raise UserError("--executor ray: Ray shares out the devices; give one kind to --device")
     if not 0 <= options.patience < threading.TIMEOUT_MAX:
         raise UserError(f"--patience must be seconds, 0 or more, not {options.patience}")
     return options
@@ -143,7 +163,7 @@ def _worker_commands(
     options: argparse.Namespace, devices: Sequence[str], videos: int
 ) -> list[list[str]]:
     """The command line of each worker: as many as asked for, in turn over the devices."""
-    count = max(1, min(max(options.workers, len(devices)), videos))
+    count = max(1, min(max(options.workers or 1, len(devices)), videos))
     threads = options.threads or max(1, (os.cpu_count() or 1) // count)
     common = [sys.executable, "-m", "teacher_bridge", "--worker", "--json"]
     common += [f"--cache={options.cache}", f"--config={options.config}"]

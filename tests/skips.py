@@ -9,6 +9,7 @@ EXPECTED = {
     "a part of the tests was asked for": "the page of cases is compared where all were collected",
     "no shared data": "a clone without the reference numbers and real videos beside it",
     "no compiler for": "436 MB, which COMPILERS of the Makefile names",
+    "Ray is not installed": "an extra of 79 MB, 240 MB unpacked, for whoever has a cluster",
     "root may write everywhere": "containers, whose user no permission stops",
     "this system's high-water mark": "systems whose mark of a process cannot be set back",
     "no matplotlib": "the plots are an extra of their own",

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "labels": set(),
     "names": set(),
     "ranges": {"labels", "names"},
+    "ray_cluster": {"errors"},
     "configuration": _ALL,
     "metrics": _ALL,
     "data": _ALL,
@@ -35,7 +36,8 @@ MAY_IMPORT = {
     "algorithm": _ALL | {"students"},
     "methods": _ALL | {"students", "algorithm", "metrics"},
     "runs": _ALL
-    | {"configuration", "metrics", "data", "students", "teacher", "algorithm", "methods"},
+    | {"configuration", "metrics", "data", "students", "teacher", "algorithm", "methods"}
+    | {"ray_cluster"},
 }
 MAY_IMPORT["comparison"] = MAY_IMPORT["runs"] | {"runs"}
 EVERYTHING = set(MAY_IMPORT)
