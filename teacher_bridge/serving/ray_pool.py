@@ -42,10 +42,10 @@ class Work(NamedTuple):
     """What an actor needs to be a teacher.
 
     Attributes:
-      teacher: arguments of `teachers.make_teacher`.
-      identity: the teacher's.
-      key: of that.
-      threads: of the CPU; 0: PyTorch's own choice.
+        teacher: arguments of `teachers.make_teacher`.
+        identity: the teacher's.
+        key: of that.
+        threads: of the CPU; 0: PyTorch's own choice.
     """
 
     teacher: tuple[Any, ...]
@@ -58,12 +58,12 @@ class Answerer:
     """What an actor is: a teacher that stays, and answers entries that come to it."""
 
     def __init__(self, work: Work) -> None:
-        """Takes what it needs; the network is built with the first entry."""
+        """Take what it needs; the network is built with the first entry."""
         self._work = work
         self._teacher = make_teacher(*work.teacher)
 
     def answer(self, name: str, files: Files) -> tuple[dict[str, Any], bytes]:
-        """Returns the event that tells what came of an entry, and the content of its masklets.
+        """Give the event that tells what came of an entry, and the content of its masklets.
 
         The event is "unready" where the network cannot be built, which is no fault of the entry.
         """
@@ -90,9 +90,9 @@ class InHand(NamedTuple):
     """An entry that an actor is at.
 
     Attributes:
-      actor: who.
-      folder: the entry.
-      claimed: what ends the claim on it.
+        actor: who.
+        folder: the entry.
+        claimed: what ends the claim on it.
     """
 
     actor: Any
@@ -104,13 +104,13 @@ class RayPool:
     """Actors, what each is at, and what is left to do."""
 
     def __init__(self, work: Work, report: Report, workers: int = 0, address: str = "") -> None:
-        """Takes what actors need, whom to tell, how many there are to be, and where the cluster is.
+        """Take what actors need, whom to tell, how many there are to be, and where the cluster is.
 
         Args:
-          work: what an actor needs.
-          report: told of all events.
-          workers: actors; 0: one for each GPU, or for each machine where there are none.
-          address: of the cluster; empty: what RAY_ADDRESS says, a running one here, or a new one.
+            work: what an actor needs.
+            report: told of all events.
+            workers: actors; 0: one for each GPU, or for each machine where there are none.
+            address: of the cluster; empty: what RAY_ADDRESS says, a running one here, or a new one.
         """
         self._work, self._report = work, report
         self.cluster = connected(address)
@@ -124,17 +124,17 @@ class RayPool:
         self._failures: list[str] = []
 
     def serve(self, waiting: Sequence[Path], finished: int) -> list[str]:
-        """Has all entries answered; returns the messages of those that failed.
+        """Have all entries answered; gives the messages of those that failed.
 
         Args:
-          waiting: entries without masklets.
-          finished: number of those that have them, for the report.
+            waiting: entries without masklets.
+            finished: number of those that have them, for the report.
         """
         self._report({"event": "start", "total": len(waiting), "finished": finished})
         return self.answer(Listed(waiting))
 
     def answer(self, questions: Questions) -> list[str]:
-        """Has entries answered as they become known; returns the messages of the failed ones."""
+        """Have entries answered as they become known; gives the messages of the failed ones."""
         self._total = self._done = 0
         try:
             while True:
@@ -149,11 +149,11 @@ class RayPool:
             self._stop()
 
     def new_actor(self) -> Any:
-        """Starts an actor on the least busy machine."""
+        """Start an actor on the least busy machine."""
         return self.cluster.actor(Answerer, self._on_gpus).remote(self._work)
 
     def _hand_out(self) -> None:
-        """Gives every idle actor a video, starting actors while there are videos for them."""
+        """Give every idle actor a video, starting actors while there are videos for them."""
         for _ in range(len(self._waiting)):
             if not self._idle and len(self._hand) >= self.workers:
                 return
@@ -181,7 +181,7 @@ class RayPool:
             self._report({"event": "begin", "entry": folder.name, "video": video})
 
     def _listen(self) -> None:
-        """Takes in what is answered, and what died."""
+        """Take in what is answered, and what died."""
         if not self._hand:  # other teachers are at all that is left
             time.sleep(_BUSY_SECONDS)
             return
@@ -211,7 +211,7 @@ class RayPool:
         self._finish(event)
 
     def _bury(self, actor: Any, folder: Path, words: str) -> None:
-        """Takes a dead actor off the books and its video back into the queue."""
+        """Take a dead actor off the books and its video back into the queue."""
         self._ray.kill(actor)
         self._attempts[folder] += 1
         if self._attempts[folder] >= _ATTEMPTS:
