@@ -27,7 +27,6 @@ MAY_IMPORT = {
     "labels": set(),
     "names": set(),
     "ranges": {"labels", "names"},
-    "ray_cluster": {"errors"},
     "configuration": _ALL,
     "metrics": _ALL,
     "data": _ALL,
@@ -36,8 +35,7 @@ MAY_IMPORT = {
     "algorithm": _ALL | {"students"},
     "methods": _ALL | {"students", "algorithm", "metrics"},
     "runs": _ALL
-    | {"configuration", "metrics", "data", "students", "teacher", "algorithm", "methods"}
-    | {"ray_cluster"},
+    | {"configuration", "metrics", "data", "students", "teacher", "algorithm", "methods"},
 }
 MAY_IMPORT["comparison"] = MAY_IMPORT["runs"] | {"runs"}
 EVERYTHING = set(MAY_IMPORT)

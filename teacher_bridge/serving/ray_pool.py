@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 from ditta_jax.errors import UserError
 from ditta_jax.files import write_atomically
-from ditta_jax.ray_cluster import connected
 from ditta_jax.teacher.cache import (
     EarlierEntry,
     Entry,
@@ -25,6 +24,7 @@ from ditta_jax.teacher.cache import (
     read_entry,
     read_masklets,
 )
+from ditta_jax.teacher.ray_cluster import connected
 from teacher_bridge.serving.claims import claim
 from teacher_bridge.serving.events import Event, Report
 from teacher_bridge.serving.questions import Listed, Questions
