@@ -190,7 +190,6 @@ SETTINGS: dict[str, Range] = {
     "temperature": between(1e-3, 1e3),
     "stochastic_depth": RATE_BELOW_ONE,
     "threshold": SHARE,
-    "attention": one_of("tiles", "pallas"),
     "scale": sides(16, 16384),
     "divisor": between(1, 1024),
     "compute": one_of("float32", "bfloat16", "float64"),

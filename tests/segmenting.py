@@ -9,9 +9,7 @@ from ditta_jax.methods import ditta, frozen, stream
 from ditta_jax.methods.protocol import Fixed, Frame
 
 
-def segment(
-    graph, encoder, network, source, previous, frames, size, threshold, attention="tiles", **several
-):
+def segment(graph, encoder, network, source, previous, frames, size, threshold, **several):
     """Frames by an adapted network and by the one before adaptation.
 
     Returns:
@@ -19,7 +17,7 @@ def segment(
     """
     model = Model(graph, encoder, source, str(frames.dtype), 0)
     seen = Frame(inference.encode(graph, encoder, source, frames), frames)
-    fixed = Fixed(size, frames.shape[1:3], threshold, attention, online=False)
+    fixed = Fixed(size, frames.shape[1:3], threshold, online=False)
     start = jax.tree.map(jnp.copy, ditta.State(network, previous))  # it is donated
     state, labels = stream.label_frames(ditta.METHOD, model, start, seen, fixed, **several)
     _, plain = stream.label_frames(frozen.METHOD, model, (), seen, fixed)

@@ -349,7 +349,6 @@ OUT_OF_RANGE = {
     "loss.on": ("", "softmax"),
     "loss.temperature": (0.0, -1.0, NAN, INF),
     "fusion.threshold": SHARE,
-    "fusion.attention": ("", "dense"),
     "precision.compute": ("", "float16", "half"),
     "precision.matmul": ("", "low"),
     "parallel.videos": COUNT,

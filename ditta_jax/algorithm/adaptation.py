@@ -38,7 +38,6 @@ class AdaptationSettings(NamedTuple):
         dropout: rate of the channel dropout.
         stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
         temperature: of the contrastive loss.
-        attention: program of the fusion's attention: "tiles" or "pallas".
         terms: of the loss, of `TERMS`; the others are not computed.
     """
 
@@ -48,7 +47,6 @@ class AdaptationSettings(NamedTuple):
     dropout: float = 0.1
     stochastic_depth: float = 0.0
     temperature: float = 1.0
-    attention: str = "tiles"
     terms: tuple[str, ...] = TERMS
 
 
@@ -333,7 +331,7 @@ def _live_branches(student, features, weight, key, settings):
     """Plain and fused logits and projection of frame t in training mode."""
     f = student.embed(features, weight)
     z = student.classify(f, _dropout(key, 2, f.shape[-1], settings))
-    z_fused = student.fusion(f[1], f[0], z[0], settings.attention)
+    z_fused = student.fusion(f[1], f[0], z[0])
     return z[1], z_fused, student.project(f[1])
 
 

@@ -108,7 +108,6 @@ def fuse_frame(
     size: tuple[int, int],
     input_size: tuple[int, int],
     threshold: float,
-    attention: str = "tiles",
 ) -> tuple[PreviousFrame, UInt8[Array, "H W"]]:
     """Stage D on one frame, the body of a scan over the video.
 
@@ -119,13 +118,12 @@ def fuse_frame(
         size: (H, W) of the labels.
         input_size: (Hi, Wi).
         threshold: τ of Eq. 3.
-        attention: program of the fusion's attention: "tiles" or "pallas".
 
     Returns:
         what the next frame needs of this one, and the labels.
     """
     f, z = _embed(student, features)
-    z_fused = student.fusion(f, previous.f, previous.z, attention)
+    z_fused = student.fusion(f, previous.f, previous.z)
     label = _fuse_branches(z, z_fused, previous.exists, size, input_size, threshold)
     return PreviousFrame(f, z.astype(previous.z.dtype), jnp.ones_like(previous.exists)), label
 

@@ -33,7 +33,6 @@ class Settings:
         temperature: of the contrastive loss, a divisor.
         stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
         threshold: τ of Eq. 3.
-        attention: program of the fusion's attention: "tiles" or "pallas".
         scale: longer and shorter side of the network's input at most, pixels.
         divisor: the input's sides are multiples of it.
         compute: dtype of activations: "float32", "bfloat16" or "float64".
@@ -59,7 +58,6 @@ class Settings:
     temperature: float = 1.0
     stochastic_depth: float = 0.0
     threshold: float = 0.8
-    attention: str = "tiles"
     scale: tuple[int, int] = (853, 480)
     divisor: int = 32
     compute: str = "float32"

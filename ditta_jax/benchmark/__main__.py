@@ -3,7 +3,6 @@
     python -m ditta_jax.benchmark                          # all four; 480×853, B0, 124 classes
     python -m ditta_jax.benchmark --student B5 --rivals torch-eager,jax
     python -m ditta_jax.benchmark --growth --rivals jax    # curves of time and memory
-    python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas    # its kernels
     python -m ditta_jax.benchmark --compile-for v5e,h100    # what their compilers say
     python -m ditta_jax.benchmark --size 96x160 --classes 11 --objects 5    # small, for a look
 
@@ -41,7 +40,6 @@ def main() -> int | None:
         options.frames,
         options.threads,
         options.device,
-        attention=options.attention,
         tf32=options.tf32,
     )
     report.refuse_foreign(options.out)
@@ -108,9 +106,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=5, help="timed frames; 0: no inference")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument(
-        "--attention", choices=("tiles", "pallas"), default="tiles", help="of the jax rival"
-    )
     parser.add_argument(
         "--tf32", action="store_true", help="let a GPU multiply in TF32 (all rivals)"
     )

@@ -80,7 +80,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--classes", type=int, default=124)
     parser.add_argument("--objects", type=int, default=32, help="tracked objects, padded")
     parser.add_argument("--warm-up-frames", type=int, default=8)
-    parser.add_argument("--attention", choices=("tiles", "pallas"), default="tiles")
     parser.add_argument(
         "--resume", action="store_true", help="keep what OUT/compiled.json has, of whatever version"
     )
@@ -113,7 +112,6 @@ def cells(options: argparse.Namespace) -> list[Cell]:
             compute,
             Size(student, height, width, options.classes, options.objects, options.warm_up_frames),
             program,
-            options.attention,
         )
         for chip in options.chips
         for student in options.students

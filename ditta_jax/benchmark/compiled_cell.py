@@ -32,14 +32,12 @@ class Cell:
         compute: dtype of activations; float32 multiplies in full, bfloat16 as the chip does best.
         size: frames, classes, objects, student.
         program: which of `programs.PROGRAMS`.
-        attention: program of the fusion's attention.
     """
 
     chip: str
     compute: str
     size: Size
     program: str
-    attention: str = "tiles"
 
 
 @dataclasses.dataclass
@@ -85,7 +83,7 @@ def compile_cell(cell: Cell) -> Compiled:
     with compiling_for(chip.platform), jax.default_matmul_precision(matmul):
         device = chips.device(chip)
         arguments = programs.shapes(cell.size, cell.compute)
-        lowered = programs.lowered(cell.program, arguments, device, cell.attention)
+        lowered = programs.lowered(cell.program, arguments, device)
         runs = {"adaptation": programs.PASSES * cell.size.frames, "stage A": cell.size.frames}
         result = Compiled(runs=runs.get(cell.program, programs.CHUNK))
         if cell.program == "adaptation":

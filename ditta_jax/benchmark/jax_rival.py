@@ -30,7 +30,7 @@ FRAMES_PER_CALL = 8  # as in `stages`
 class Ours:
     """The compiled programs on one workload."""
 
-    def __init__(self, work: Workload, compute: str, attention: str):
+    def __init__(self, work: Workload, compute: str):
         """Load the weights and put the clip on the device."""
         config = SegFormerConfig.published(work.size.student, work.size.classes)
         student = weight_layout.load(RELEASED, config, work.weights, "workload").student
@@ -47,7 +47,7 @@ class Ours:
             jnp.asarray(work.object_ids),
             jnp.ones(len(work.frames), bool),
         )
-        self.settings = AdaptationSettings(self.input, dropout=0.0, attention=attention)
+        self.settings = AdaptationSettings(self.input, dropout=0.0)
 
     def encode(self, frames):
         """Encoder features, once per warm-up frame."""
@@ -67,7 +67,7 @@ class Ours:
 
 def measure(work: Workload, task: Task) -> Measurement:
     """Losses, times and memory."""
-    ours = Ours(work, task.compute, task.attention)
+    ours = Ours(work, task.compute)
     device = jax.local_devices()[0]
     name = f"{device.platform}: {device.device_kind}"
     result = Measurement(task.rival, f"jax {jax.__version__}", name)
@@ -117,14 +117,13 @@ def _time_frames(ours: Ours, task: Task, result: Measurement) -> None:
     if not task.frames:
         return
     graph, encoder, network = ours.graph, ours.encoder, ours.network
-    attention = ours.settings.attention
     frames = jnp.repeat(ours.frames[:1], FRAMES_PER_CALL, 0)
     first = jax.tree.map(lambda x: x[0], ours.encode(ours.frames[:1]))
     carry = inference.previous_frame(graph, encoder, network, first, True)
     state = jax.tree.map(jnp.copy, ditta.State(network, carry))  # it is donated
 
     model = Model(graph, encoder, network, task.compute, ours.classes)
-    fixed = Fixed(ours.size, ours.input, THRESHOLD, attention, online=False)
+    fixed = Fixed(ours.size, ours.input, THRESHOLD, online=False)
 
     def plain():
         seen = Frame(ours.encode(frames), frames)

@@ -28,7 +28,6 @@ class Task:
         threads: of the CPU.
         device: "cpu" or "gpu".
         compute: dtype of activations, "float32" or "bfloat16" (JAX only).
-        attention: program of the fusion's attention, "tiles" or "pallas" (JAX only).
         tf32: whether a GPU may round factors of float32 products to ten bits of mantissa.
     """
 
@@ -38,7 +37,6 @@ class Task:
     threads: int = 2
     device: str = "cpu"
     compute: str = "float32"
-    attention: str = "tiles"
     tf32: bool = False
 
 

@@ -78,19 +78,15 @@ def shapes(size: Size, compute: str, student: SegFormerConfig | None = None) -> 
     return Shapes(size, compute, graph, encoder, network, frames, features)
 
 
-def lowered(
-    name: str, arguments: Shapes, device: Any = None, attention: str = "tiles"
-) -> jax.stages.Lowered:
+def lowered(name: str, arguments: Shapes, device: Any = None) -> jax.stages.Lowered:
     """One of `PROGRAMS`, lowered for a device (by default for those that are here)."""
-    return traced(name, arguments, device, attention).lower()
+    return traced(name, arguments, device).lower()
 
 
-def traced(
-    name: str, arguments: Shapes, device: Any = None, attention: str = "tiles"
-) -> jax.stages.Traced:
+def traced(name: str, arguments: Shapes, device: Any = None) -> jax.stages.Traced:
     """One of `PROGRAMS` as operations on arrays, before any compiler has seen it."""
     trace = {"adaptation": _adaptation, "stage A": _stage_a, "stage D": _stage_d}[name]
-    return trace(arguments, _placed(device), attention)
+    return trace(arguments, _placed(device))
 
 
 def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -108,7 +104,7 @@ def _placed(device: Any) -> Callable[[PyTree], PyTree]:
     )
 
 
-def _adaptation(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced:
+def _adaptation(own: Shapes, put: Callable) -> jax.stages.Traced:
     size, byte = own.size, jnp.uint8
     maps = _shape((size.frames, size.height, size.width), byte)
     warm_up = WarmUp(own.features, maps, maps, _shape((size.frames,), bool))
@@ -116,13 +112,13 @@ def _adaptation(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced
     new_state = functools.partial(adaptation.new_state, objects=size.objects)
     state = jax.eval_shape(lambda network, key: new_state(network, key=key), own.network, key)
     hyper = Hyperparameters(*[_shape((), jnp.float32)] * len(Hyperparameters()))
-    settings = AdaptationSettings(size.input, attention=attention)
+    settings = AdaptationSettings(size.input)
     return adaptation.adapt.trace(
         put(state), own.graph, put(own.encoder), put(warm_up), put(hyper), settings, PASSES
     )
 
 
-def _stage_a(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced:
+def _stage_a(own: Shapes, put: Callable) -> jax.stages.Traced:
     """Encoding and labelling together: a frame's two calls, on all frames."""
     size = (own.size.height, own.size.width)
 
@@ -135,7 +131,7 @@ def _stage_a(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced:
     return stage_a.trace(put(own.encoder), put(own.network), put(own.frames))
 
 
-def _stage_d(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced:
+def _stage_d(own: Shapes, put: Callable) -> jax.stages.Traced:
     """A chunk's calls together: the shared encoder, DiTTA and the frozen student."""
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), own.features)
     exists = jax.ShapeDtypeStruct((), bool)
@@ -143,7 +139,7 @@ def _stage_d(own: Shapes, put: Callable, attention: str) -> jax.stages.Traced:
     carry = jax.eval_shape(previous, own.encoder, own.network, first, exists)
     frames = jax.ShapeDtypeStruct((CHUNK, *own.frames.shape[1:]), own.frames.dtype)
     size = (own.size.height, own.size.width)
-    fixed = Fixed(size, own.size.input, THRESHOLD, attention, online=False)
+    fixed = Fixed(size, own.size.input, THRESHOLD, online=False)
 
     @functools.partial(jax.jit, donate_argnames="previous")
     def stage_d(encoder, network, source, previous, frames):

@@ -300,13 +300,6 @@ SCHEMA: Schema = {
             "of the fusion's window, in cells of the decoder's grid; -1: the student's own",
             "5",
         ),
-        # Tiles are the default because no accelerator was available to measure the kernels on. To
-        # measure them: python -m ditta_jax.benchmark --device gpu --rivals jax --attention pallas
-        "attention": Setting(
-            "tiles",
-            SETTINGS["attention"],
-            "program of the fusion: tiles (XLA) or pallas (kernels for TPUs and GPUs)",
-        ),
     },
     "precision": {
         "compute": Setting("float32", SETTINGS["compute"], "type of activations", "float32"),

@@ -95,7 +95,6 @@ class Ditta(Method):
             fixed.size,
             fixed.input_size,
             fixed.threshold,
-            fixed.attention,
         )
         return State(state.network, previous), label
 

@@ -102,14 +102,12 @@ class Fixed(NamedTuple):
         size: (H, W) of the labels.
         input_size: (Hi, Wi).
         threshold: τ of Eq. 3.
-        attention: program of the fusion's attention.
         online: whether a method that can goes on learning.
     """
 
     size: tuple[int, int]
     input_size: tuple[int, int]
     threshold: float
-    attention: str
     online: bool
 
 

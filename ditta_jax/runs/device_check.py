@@ -118,7 +118,7 @@ def _segmentation(model: Model, features: Any, frames: jax.Array) -> dict[str, A
     first = jax.tree.map(lambda x: x[0], features)
     carry = inference.previous_frame(model.graph, model.encoder, model.network, first, True)
     seen = Frame(features, frames)
-    fixed = Fixed(SIZE, INPUT, threshold=0.8, attention="tiles", online=False)
+    fixed = Fixed(SIZE, INPUT, threshold=0.8, online=False)
     state = jax.tree.map(jnp.copy, ditta.State(model.network, carry))  # it is donated
     _, fused = stream.label_frames(ditta.METHOD, model, state, seen, fixed)
     _, plain = stream.label_frames(frozen.METHOD, model, (), seen, fixed)

@@ -24,7 +24,6 @@ KEYS = {
     "temperature": "loss.temperature",
     "stochastic_depth": "encoder.stochastic_depth",
     "threshold": "fusion.threshold",
-    "attention": "fusion.attention",
     "scale": "input.scale",
     "divisor": "input.divisor",
     "compute": "precision.compute",

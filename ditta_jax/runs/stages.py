@@ -153,7 +153,6 @@ def segment_rest(
                 size,
                 input_size(size, settings.scale, settings.divisor),
                 settings.threshold,
-                settings.attention,
                 settings.protocol == "online",
             )
             seen = inputs(frames, settings.scale, settings.divisor, start=first)

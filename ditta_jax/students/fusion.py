@@ -11,8 +11,6 @@ from ditta_jax.students.wide import per_channel
 from ditta_jax.students.window_attention import window_attention
 from ditta_jax.students.window_attention_blocks import block_attention
 
-ATTENTIONS = ("tiles", "pallas")  # programs of the same attention: XLA's, and Pallas kernels
-
 
 class TemporalFusion(nnx.Module):
     """q = MLP(f_t), k = MLP(f_{t−1}), v = z_{t−1}; attention within a window of radius r."""
@@ -29,20 +27,14 @@ class TemporalFusion(nnx.Module):
         f: Float[Array, "h w D"],
         f_previous: Float[Array, "h w D"],
         z_previous: Float[Array, "h w C"],
-        attention: str = "tiles",
     ) -> Float[Array, "h w C"]:
         """Fused logits z̃_t (SPEC "Temporal fusion module").
 
-        `attention`: "tiles" (XLA: on a CPU tiles one row after another, elsewhere blocks at once),
-        or "pallas": kernels, which a CPU only interprets, to test them.
+        The attention is one of two programs: on a CPU tiles one row after another, elsewhere blocks
+        at once. Both are XLA's: Pallas kernels cut all tiles into memory first and lost, by the
+        TPU compiler's own estimate (docs/performance.md).
         """
         arrays = *self.query_and_key(f, f_previous), z_previous
-        if attention == "pallas":
-            from ditta_jax.students.window_attention_pallas import window_attention_pallas
-
-            return window_attention_pallas(*arrays, self.radius)
-        if attention != "tiles":
-            raise ValueError(f"attention must be one of {', '.join(ATTENTIONS)}, not {attention!r}")
         if platform() != "cpu":
             return block_attention(*arrays, self.radius)
         return window_attention(*arrays, self.radius)

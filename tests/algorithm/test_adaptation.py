@@ -256,11 +256,6 @@ def test_smaller_parameter_groups_leave_the_rest_alone(parts, train):
         assert moved == {name for name in names if name.startswith(part)}
 
 
-def test_kernels_adapt_as_tiles_do(parts, adapted):
-    found = adapt(parts, clip(), settings=SETTINGS._replace(attention="pallas"))
-    assert_close(found, adapted)
-
-
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_settings_are_mapped_one_by_one_or_at_once(monkeypatch, backend):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)

@@ -10,7 +10,6 @@ from ditta_jax.algorithm.settings import Settings
 from ditta_jax.configuration.schema import flat
 from ditta_jax.errors import UserError
 from ditta_jax.runs.settings import KEYS
-from ditta_jax.students.fusion import ATTENTIONS
 from ditta_jax.students.groups import GROUPS
 
 
@@ -64,7 +63,7 @@ def test_every_setting_has_a_range_and_configurations_have_the_same():
 
 @pytest.mark.parametrize(
     ("name", "there_are"),
-    [("train", GROUPS), ("attention", ATTENTIONS), ("compute", COMPUTE), ("matmul", MATMUL)],
+    [("train", GROUPS), ("compute", COMPUTE), ("matmul", MATMUL)],
 )
 def test_choices_are_what_there_is(name, there_are):
     assert ranges.SETTINGS[name].words == f"one of {', '.join(there_are)}"

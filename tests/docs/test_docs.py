@@ -93,7 +93,7 @@ def check_steady(method):
     size = (32, 64)
     sizes = {"channels": (8, 16, 24, 32), "depths": (1, 1, 1, 1), "heads": (1, 1, 1, 1)}
     network, graph, encoder = split_student(new_student(SegFormerConfig(3, **sizes), seed=0))
-    scene = Scene(graph, encoder, network, Fixed(size, size, 0.8, "tiles", False))
+    scene = Scene(graph, encoder, network, Fixed(size, size, 0.8, False))
     frame = jnp.asarray(np.random.default_rng(0).normal(size=(1, *size, 3)), jnp.float32)
     levels = inference.encode(graph, encoder, network, frame)
     first = np.full((1, *size), 7, np.uint8)

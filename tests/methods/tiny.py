@@ -29,7 +29,7 @@ def run(method, model, warm_up, state, online, own=None):
     """The scan over the frames of the warm-up."""
     features = jax.tree.map(lambda *x: jnp.stack(x), *warm_up.features)
     frames = Frame(features, jnp.stack(warm_up.images), own)
-    fixed = Fixed(SIZE, INPUT, 0.8, "tiles", online)
+    fixed = Fixed(SIZE, INPUT, 0.8, online)
     return stream.label_frames(method, model, jax.tree.map(jnp.copy, state), frames, fixed)
 
 

@@ -54,7 +54,6 @@ def test_every_setting_comes_from_its_key(config):
         "temperature": 2.0,
         "stochastic_depth": 0.1,
         "threshold": 0.5,
-        "attention": "pallas",
         "scale": (64, 32),
         "divisor": 16,
         "compute": "bfloat16",
@@ -76,7 +75,6 @@ def test_every_setting_comes_from_its_key(config):
         "dropout": 0.25,
         "stochastic_depth": 0.1,
         "temperature": 2.0,
-        "attention": "pallas",
     }
 
 
