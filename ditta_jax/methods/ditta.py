@@ -182,15 +182,19 @@ def adapt_to(
     if not taken:
         return model.network, []
     length, objects = padded_sizes([targets], settings.least_frames)
-    state, losses = adaptation.adapt(
-        _new_state(model, objects, settings, warm_up.name),
-        model.graph,
-        model.encoder,
-        pad_warm_up(warm_up.features, targets, warm_up.size, length, objects),
-        settings.hyperparameters(),
-        settings.compiled(warm_up.input_size),
-        settings.iters,
-    )
+    start = _new_state(model, objects, settings, warm_up.name)
+    padded = pad_warm_up(warm_up.features, targets, warm_up.size, length, objects)
+    hyper = jax.device_put(settings.hyperparameters())
+    with jax.transfer_guard("disallow"):  # all that a scan needs is on the device before it
+        state, losses = adaptation.adapt(
+            start,
+            model.graph,
+            model.encoder,
+            padded,
+            hyper,
+            settings.compiled(warm_up.input_size),
+            settings.iters,
+        )
     return state.live, _loss_rows(losses, taken, length, settings.iters)
 
 
@@ -233,16 +237,20 @@ def adapt_to_many(
         for place, v in enumerate(taught)
     ]
     recomputed = settings.stochastic_depth > 0
-    state, losses = adaptation.adapt_to_videos(
-        spread(states, mesh),
-        model.graph,
-        on_every_device(model.encoder, mesh) if recomputed else unused(model.encoder),
-        spread(padded, mesh),
-        settings.hyperparameters(),
-        settings.compiled(warm_ups[0].input_size),
-        settings.iters,
-        mesh,
-    )
+    spread_states, spread_warm_ups = spread(states, mesh), spread(padded, mesh)
+    encoder = on_every_device(model.encoder, mesh) if recomputed else unused(model.encoder)
+    hyper = on_every_device(settings.hyperparameters(), mesh)
+    with jax.transfer_guard("disallow"):
+        state, losses = adaptation.adapt_to_videos(
+            spread_states,
+            model.graph,
+            encoder,
+            spread_warm_ups,
+            hyper,
+            settings.compiled(warm_ups[0].input_size),
+            settings.iters,
+            mesh,
+        )
     results: list[tuple[Adaptable, Rows]] = [(model.network, []) for _ in warm_ups]
     for v, (live, own) in zip(taught, fetch((state.live, losses), len(taught)), strict=True):
         taken = [t for t, target in enumerate(targets[v]) if target is not None]
@@ -273,15 +281,19 @@ def adapt_under_settings(
     labels, object_ids, has_target = zip(*padded, strict=True)
     features = pad_features(warm_up.features, length)  # once, however many settings there are
     numbers = [own.hyperparameters() for own in settings]
-    state, losses = adaptation.adapt_under_settings(
-        _new_state(model, objects, settings[0], warm_up.name),
-        model.graph,
-        model.encoder,
-        adaptation.WarmUp(features, jnp.stack(labels), jnp.stack(object_ids), has_target[0]),
-        jax.tree.map(lambda *x: jnp.array(x), *numbers),
-        settings[0].compiled(warm_up.input_size),
-        settings[0].iters,
-    )
+    hyper = jax.tree.map(lambda *x: jnp.array(x), *numbers)
+    start = _new_state(model, objects, settings[0], warm_up.name)
+    several = adaptation.WarmUp(features, jnp.stack(labels), jnp.stack(object_ids), has_target[0])
+    with jax.transfer_guard("disallow"):
+        state, losses = adaptation.adapt_under_settings(
+            start,
+            model.graph,
+            model.encoder,
+            several,
+            hyper,
+            settings[0].compiled(warm_up.input_size),
+            settings[0].iters,
+        )
     iters = settings[0].iters
     return [
         (live, _loss_rows(own, taken, length, iters))

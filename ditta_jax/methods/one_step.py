@@ -38,7 +38,9 @@ def walk(
     """
     rows = []
     for t, frame in enumerate(seen):
-        state, loss = learn(state, frame)
+        frame = jax.device_put(frame)
+        with jax.transfer_guard("disallow"):
+            state, loss = learn(state, frame)
         rows.append({"pass": 0, "frame": t, "total": float(loss)})
     return state, rows
 

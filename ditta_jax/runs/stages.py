@@ -173,7 +173,7 @@ def _label_chunks(model, methods, prepared, seen, fixed, clocks, several):
         made = np.stack([image for _, _, image in chunk])
         made = np.pad(made, [(0, CHUNK - len(chunk)), (0, 0), (0, 0), (0, 0)], mode="edge")
         images = jnp.asarray(made, model.compute)
-        with clocks.encoder.running():
+        with clocks.encoder.running(), jax.transfer_guard("disallow"):
             features = inference.encode(model.graph, model.encoder, model.network, images)
             jax.block_until_ready(features)
         clocks.frames += CHUNK
@@ -181,14 +181,11 @@ def _label_chunks(model, methods, prepared, seen, fixed, clocks, several):
         for name, method in methods.items():
             with clocks.methods[name].running():
                 own = _own_inputs(prepared[name], [index for index, _, _ in chunk])
-                states[name], maps = stream.label_frames(
-                    method,
-                    model,
-                    states[name],
-                    Frame(features, images, own),
-                    fixed,
-                    several and name != FROZEN,
-                )
+                frames = Frame(features, images, own)
+                with jax.transfer_guard("disallow"):  # all that the scan needs is on the device
+                    states[name], maps = stream.label_frames(
+                        method, model, states[name], frames, fixed, several and name != FROZEN
+                    )
                 jax.block_until_ready(maps)
             labels[name] = np.asarray(maps)
             for place, (index, _, _) in enumerate(chunk):
