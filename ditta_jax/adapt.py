@@ -128,6 +128,7 @@ def adapt_some(
     from ditta_jax.runs import finished, results
     from ditta_jax.runs.exchange import Exchange
     from ditta_jax.runs.failures import Failures
+    from ditta_jax.runs.profiling import traced
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.warm_ups import WarmUps
 
@@ -146,11 +147,13 @@ def adapt_some(
                     exchange.bring(turn)
                     group = [video for video in group if video.name not in failures]
                     entries = exchange.entries
-                    for record in adapt_group(work, group, entries, warm_ups, failures, progress):
-                        own = entries.get(record.name)
-                        finished.save_finished(work, record, parts[record.name], own)
-                        records[record.name] = record
-                        progress.note(results.so_far(records.values()))
+                    shared = (entries, warm_ups, failures, progress)
+                    with traced(work, turn, "work"):
+                        for record in adapt_group(work, group, *shared):
+                            own = entries.get(record.name)
+                            finished.save_finished(work, record, parts[record.name], own)
+                            records[record.name] = record
+                            progress.note(results.so_far(records.values()))
     return records, failures
 
 

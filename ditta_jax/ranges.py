@@ -187,6 +187,7 @@ SETTINGS: dict[str, Range] = {
         1,
         distinct=True,
     ),
+    "gradient_norm": anything("True or False"),
     "temperature": between(1e-3, 1e3),
     "stochastic_depth": RATE_BELOW_ONE,
     "threshold": SHARE,

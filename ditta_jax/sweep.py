@@ -154,6 +154,7 @@ def sweep_videos(
     from ditta_jax.methods.protocol import MASKLETS
     from ditta_jax.runs import finished, teaching
     from ditta_jax.runs.exchange import Exchange
+    from ditta_jax.runs.profiling import traced
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.settings import settings_of
     from ditta_jax.runs.sweep_records import SweepRecords, Swept
@@ -182,7 +183,7 @@ def sweep_videos(
                 exchange.bring([name])
                 if name in failures:
                     continue
-                with failures.of(name):
+                with failures.of(name), traced(work, [name], "work"):
                     video, asked = work.videos.named(name), exchange.entries.get(name)
                     warm_up = teaching.label_once(work, video, warm_ups, progress)
                     masks = teaching.masks_of(work, video, warm_up, asked)

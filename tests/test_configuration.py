@@ -362,6 +362,8 @@ OUT_OF_RANGE = {
     "parallel.coordinator": ("somewhere", "10.0.0.1", "a b:80", "a\0b:80"),
     "parallel.processes": COUNT,
     "parallel.process": (-1, 10**6),
+    "profile.folder": PATH,
+    "profile.videos": (("a\nb",),),
     "train.family": ("",),
     "train.channels": LEVELS,
     "train.depths": LEVELS,

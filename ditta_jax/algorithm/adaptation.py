@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 from ditta_jax.algorithm import contrast
 from ditta_jax.algorithm.contrast import Prototypes
 from ditta_jax.algorithm.losses import cross_entropy, momentum_reliability
-from ditta_jax.algorithm.optimiser import Hyperparameters, adamw, averaged
+from ditta_jax.algorithm.optimiser import Hyperparameters, adamw, averaged, norm_of_moving
 from ditta_jax.algorithm.video_mesh import AXIS
 from ditta_jax.students.layers import channel_dropout
 from ditta_jax.students.parts import Adaptable, embedding_width, join_student, remembered
@@ -39,6 +39,7 @@ class AdaptationSettings(NamedTuple):
         stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
         temperature: of the contrastive loss.
         terms: of the loss, of `TERMS`; the others are not computed.
+        gradient_norm: whether the gradient's norm is told beside the losses.
     """
 
     input_size: tuple[int, int]
@@ -48,6 +49,7 @@ class AdaptationSettings(NamedTuple):
     stochastic_depth: float = 0.0
     temperature: float = 1.0
     terms: tuple[str, ...] = TERMS
+    gradient_norm: bool = False
 
 
 class WarmUp(NamedTuple):
@@ -78,12 +80,20 @@ class AdaptationState(NamedTuple):
 
 
 class StepLosses(NamedTuple):
-    """Losses of one step; NaN where the step has no such term (or was skipped)."""
+    """Losses of one step; NaN where the step has no such term (or was skipped).
+
+    The gradient's norm is None, and computed by no program, unless it is asked for.
+    """
 
     distill: Float[Array, ""]
     distill_fused: Float[Array, ""]
     contrast: Float[Array, ""]
     total: Float[Array, ""]
+    gradient_norm: Float[Array, ""] | None = None
+
+    def columns(self) -> dict[str, Float[Array, "..."]]:
+        """What there is, by name."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 # ---------------------------------------------------------------------------- the whole scan
@@ -229,17 +239,20 @@ def map_settings(f: Callable, settings: PyTree) -> PyTree:
 
 def _scan(state, graph, encoder, warm_up, hyper, settings, iters):
     step = functools.partial(_step, graph, encoder, warm_up, hyper, settings)
+    skip = functools.partial(_skip, settings.gradient_norm)
 
     def scan_step(state, t):
-        return jax.lax.cond(warm_up.has_target[t], step, _skip, state, t)
+        return jax.lax.cond(warm_up.has_target[t], step, skip, state, t)
 
     T = warm_up.has_target.shape[0]
     return jax.lax.scan(scan_step, state, jnp.tile(jnp.arange(T), iters))
 
 
-def _skip(state: AdaptationState, t: Int[Array, ""]) -> tuple[AdaptationState, StepLosses]:
+def _skip(
+    gradient_norm: bool, state: AdaptationState, t: Int[Array, ""]
+) -> tuple[AdaptationState, StepLosses]:
     nan = jnp.full((), jnp.nan, state.prototypes.vectors.dtype)
-    return state, StepLosses(nan, nan, nan, nan)
+    return state, StepLosses(nan, nan, nan, nan, nan if gradient_norm else None)
 
 
 # ---------------------------------------------------------------------------- one step
@@ -298,6 +311,8 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     live = Adaptable(params, statistics)
     mean = averaged(state.momentum.params, params, hyper)
     momentum = Adaptable(mean, remembered(teacher, state.momentum))
+    if settings.gradient_norm:
+        losses = losses._replace(gradient_norm=norm_of_moving(gradient, settings.train))
     if "plain" not in settings.terms:
         losses = losses._replace(distill=jnp.full_like(losses.total, jnp.nan))
     losses = losses._replace(

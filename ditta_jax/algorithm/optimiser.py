@@ -7,7 +7,7 @@ import jax
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from ditta_jax.students.groups import GROUPS, path_of
+from ditta_jax.students.groups import GROUPS, members, path_of
 
 
 class Hyperparameters(NamedTuple):
@@ -57,6 +57,12 @@ def adamw(hyper: Hyperparameters, train: str) -> optax.GradientTransformationExt
         "still": optax.set_to_zero(),
     }
     return optax.partition(transforms, functools.partial(_parts, train))
+
+
+def norm_of_moving(gradient: PyTree, train: str) -> Float[Array, ""]:
+    """Euclidean norm of the gradient of all parameters of a group together."""
+    moving = jax.tree.map(lambda g, moves: g if moves else None, gradient, members(gradient, train))
+    return optax.tree.norm(moving)
 
 
 def _parts(train: str, params: PyTree) -> PyTree:

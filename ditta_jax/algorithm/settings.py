@@ -30,6 +30,7 @@ class Settings:
         loss_on: "probabilities" (as released) or "logits".
         terms: of the loss (Eq. 8), at least one of "plain", "fused" and "contrast"; what is left
             out is not computed. A weight that none of them reaches decays all the same.
+        gradient_norm: whether the gradient's norm is told beside the losses of each step.
         temperature: of the contrastive loss, a divisor.
         stochastic_depth: of the frozen encoder; above 0 it is recomputed at each step.
         threshold: τ of Eq. 3.
@@ -55,6 +56,7 @@ class Settings:
     frequency_power: float = 0.8
     loss_on: str = "probabilities"
     terms: tuple[str, ...] = TERMS
+    gradient_norm: bool = False
     temperature: float = 1.0
     stochastic_depth: float = 0.0
     threshold: float = 0.8

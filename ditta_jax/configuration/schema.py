@@ -378,11 +378,26 @@ SCHEMA: Schema = {
         ),
         "video": Setting(True, _FLAG, "write overlay.mp4 of each video"),
         "predictions": Setting(True, _FLAG, "write every predicted label map"),
+        "gradient_norm": Setting(
+            False,
+            SETTINGS["gradient_norm"],
+            "a further column of the losses: the gradient's norm at each step",
+        ),
         "tensorboard": Setting(False, _FLAG, "write losses for TensorBoard"),
         "experiment": Setting(
             "",
             one_of("", "vspw", "vspw_to_cityscapes", "ade20k_to_vspw"),
             "of the paper, whose figures are shown beside the run's; empty: none",
+        ),
+    },
+    "profile": {
+        "folder": Setting(
+            "",
+            _FOLDER,
+            "JAX traces of the videos below go there, for XProf or Perfetto; empty: none",
+        ),
+        "videos": Setting(
+            ("",), several(text("a name, or empty"), "names", 0), "of videos; empty: the first one"
         ),
     },
     "train": {

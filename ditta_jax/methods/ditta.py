@@ -309,7 +309,7 @@ def _new_state(model: Model, objects: int, settings: Settings, name: str):
 
 
 def _loss_rows(losses, taken: Sequence[int], length: int, iters: int) -> Rows:
-    values = {name: np.asarray(column) for name, column in losses._asdict().items()}
+    values = {name: np.asarray(column) for name, column in losses.columns().items()}
     return [
         {"pass": i, "frame": t} | {n: float(v[i * length + t]) for n, v in values.items()}
         for i in range(iters)

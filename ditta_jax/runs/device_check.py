@@ -105,7 +105,7 @@ def _adaptation(model: Model, warm_up: WarmUp) -> dict[str, Any]:
         AdaptationSettings(INPUT, dropout=0.0),
         1,
     )
-    results = {f"loss {name}": value for name, value in losses._asdict().items()}
+    results = {f"loss {name}": value for name, value in losses.columns().items()}
     for _, moments in optax.tree_utils.tree_get_all_with_path(state.optimiser, "mu"):
         for path, value in jax.tree_util.tree_leaves_with_path(moments):
             name = jax.tree_util.keystr(path, simple=True, separator=".")

@@ -53,8 +53,10 @@ def record_parts(work: Work, video: Video) -> dict[str, Any]:
     table = work.scoring.table
     scored_as = {} if table is None else {"the class table": record_key.digest(table.tolist())}
     versions = {f"version of {m.title}": m.version for m in work.methods.values()}
+    told = {"the gradient's norms": True} if work.settings.gradient_norm else {}
     return {
         "format of records": record_key.FORMAT,
+        **told,
         **versions,
         "the student's weights": work.fingerprint,
         "the classes": record_key.digest([work.classes, work.palette]),

@@ -21,6 +21,7 @@ KEYS = {
     "frequency_power": "vote.frequency_power",
     "loss_on": "loss.on",
     "terms": "loss.terms",
+    "gradient_norm": "report.gradient_norm",
     "temperature": "loss.temperature",
     "stochastic_depth": "encoder.stochastic_depth",
     "threshold": "fusion.threshold",

@@ -10,6 +10,7 @@ from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.methods.protocol import IMAGES, MASKLETS, TRACKS, Method, WarmUp
 from ditta_jax.runs import requests, stages
+from ditta_jax.runs.profiling import traced
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.warm_ups import WarmUps
 from ditta_jax.runs.work import Work, needs_masks
@@ -39,7 +40,11 @@ def label(work: Work, video: Video, progress: RunProgress) -> WarmUp:
     title = "A: student on the warm-up frames"
     start = time.perf_counter()
     in_time = work.timeline.student("A", video.name)
-    with in_time, progress.stage(title, steps, video.name) as advance:
+    with (
+        traced(work, [video.name], "A"),
+        in_time,
+        progress.stage(title, steps, video.name) as advance,
+    ):
         warm_up = stages.label_warm_up(
             work.model,
             video.frames,

@@ -160,7 +160,7 @@ def test_frames_without_a_target_are_skipped_wholly(parts):
     state, losses = adapt(parts, only_frame(clip()))
     for name, value in arrays(start(parts)).items():
         np.testing.assert_array_equal(arrays(state)[name], value, err_msg=name)
-    assert all(np.isnan(column).all() for column in losses)
+    assert all(np.isnan(column).all() for column in losses.columns().values())
 
 
 def test_a_skipped_frame_is_still_the_previous_one_of_the_next(parts):
@@ -205,6 +205,21 @@ def test_one_step_is_the_formula_of_adamw_and_of_the_momentum_network(parts):
         step = gradient / (abs(gradient) + 1e-6) + 0.05 * value
         np.testing.assert_allclose(new[name], value - 2e-3 * step, rtol=0, atol=1e-14)
         np.testing.assert_allclose(mean[name], 0.9 * value + 0.1 * new[name], rtol=0, atol=1e-15)
+
+
+def test_the_norm_of_the_gradient_is_told_where_asked(parts, adapted):
+    asked = SETTINGS._replace(gradient_norm=True)
+    assert "gradient_norm" not in adapted[1].columns()
+    _, losses = adapt(parts, clip(), settings=asked)
+    assert (losses.gradient_norm > 0).all()
+    np.testing.assert_array_equal(losses.total, adapted[1].total)
+    # after a single step AdamW's first moment is a tenth of the gradient
+    state, losses = adapt(parts, only_frame(clip(), 1), settings=asked)
+    assert np.isnan(losses.gradient_norm[0]) and np.isnan(losses.gradient_norm[2:]).all()
+    moments = [adam(state, part).mu for part in ("rest", "projection", "fusion")]
+    gradient = [np.ravel(leaf) / (1 - 0.9) for leaf in jax.tree.leaves(moments)]
+    expected = np.linalg.norm(np.concatenate(gradient))
+    np.testing.assert_allclose(losses.gradient_norm[1], expected, rtol=1e-12)
 
 
 def test_running_statistics_are_those_of_the_clip(parts):
@@ -282,7 +297,7 @@ def test_what_is_left_out_of_the_loss_is_not_learnt_from(parts, adapted, term):
     own, whole = getattr(losses, column), getattr(adapted[1], column)
     np.testing.assert_array_equal(own[0], whole[0])  # before the first step; no fusion there
     np.testing.assert_array_equal(losses.total, np.nan_to_num(own))
-    others = set(losses._fields) - {column, "total"}
+    others = set(losses.columns()) - {column, "total"}
     assert all(np.isnan(getattr(losses, name)).all() for name in others)
     counts = steps(state)
     assert counts["fusion"] == (T - 1 if term == "fused" else 0)

@@ -51,6 +51,7 @@ def test_every_setting_comes_from_its_key(config):
         "frequency_power": 0.625,
         "loss_on": "logits",
         "terms": ("fused",),
+        "gradient_norm": True,
         "temperature": 2.0,
         "stochastic_depth": 0.1,
         "threshold": 0.5,
@@ -74,6 +75,7 @@ def test_every_setting_comes_from_its_key(config):
         "terms": ("fused",),
         "dropout": 0.25,
         "stochastic_depth": 0.1,
+        "gradient_norm": True,
         "temperature": 2.0,
     }
 
