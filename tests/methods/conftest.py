@@ -9,18 +9,18 @@ from ditta_jax.students.student import new_student
 from tests.methods import tiny
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def double():
     with jax.enable_x64(True):
         yield
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def model(double):
     return take_apart(new_student(tiny.CONFIG), "float64")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def warm_up(double):
     random = np.random.default_rng(0)
     features = [tiny.features_of(random) for _ in range(tiny.FRAMES)]
