@@ -52,7 +52,7 @@ class AdaptationSettings(NamedTuple):
     gradient_norm: bool = False
 
 
-class WarmUp(NamedTuple):
+class TaughtFrames(NamedTuple):
     """A video's warm-up frames and their targets.
 
     Attributes:
@@ -123,7 +123,7 @@ def adapt(
     state: AdaptationState,
     graph: nnx.GraphDef,
     encoder: nnx.State,
-    warm_up: WarmUp,
+    warm_up: TaughtFrames,
     hyper: Hyperparameters,
     settings: AdaptationSettings,
     iters: int,
@@ -152,7 +152,7 @@ def adapt_to_videos(
     state: AdaptationState,
     graph: nnx.GraphDef,
     encoder: nnx.State,
-    warm_up: WarmUp,
+    warm_up: TaughtFrames,
     hyper: Hyperparameters,
     settings: AdaptationSettings,
     iters: int,
@@ -198,7 +198,7 @@ def adapt_under_settings(
     state: AdaptationState,
     graph: nnx.GraphDef,
     encoder: nnx.State,
-    warm_up: WarmUp,
+    warm_up: TaughtFrames,
     hyper: Hyperparameters,
     settings: AdaptationSettings,
     iters: int,

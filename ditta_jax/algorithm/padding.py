@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PyTree
 
-from ditta_jax.algorithm.adaptation import WarmUp
+from ditta_jax.algorithm.adaptation import TaughtFrames
 from ditta_jax.algorithm.targets import FrameTarget
 from ditta_jax.labels import IGNORE
 
@@ -32,9 +32,11 @@ def pad_warm_up(
     size: tuple[int, int],
     length: int,
     objects: int,
-) -> WarmUp:
+) -> TaughtFrames:
     """Stack a video's features and targets [H, W] = `size`, padded with frames that have none."""
-    return WarmUp(pad_features(features, length), *pad_targets(targets, size, length, objects))
+    return TaughtFrames(
+        pad_features(features, length), *pad_targets(targets, size, length, objects)
+    )
 
 
 def pad_features(features: list[PyTree], length: int) -> PyTree:
@@ -46,7 +48,7 @@ def pad_features(features: list[PyTree], length: int) -> PyTree:
 def pad_targets(
     targets: Sequence[FrameTarget | None], size: tuple[int, int], length: int, objects: int
 ) -> tuple[Int[Array, "T H W"], Int[Array, "T H W"], Bool[Array, " T"]]:
-    """Labels, object ids and which frames have any, as in `WarmUp`."""
+    """Labels, object ids and which frames have any, as in `TaughtFrames`."""
     T = len(targets)
     shape = (length, *size)
     labels = np.full(shape, IGNORE, np.uint8)

@@ -13,7 +13,7 @@ from ditta_jax.labels import IGNORE
 
 
 class MaskSource(Protocol):
-    """Tracked masks of a video; `ditta_jax.teacher.cache.Masklets` is one."""
+    """Tracked masks of a video; `ditta_jax.teacher.records.Masklets` is one."""
 
     @property
     def objects(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ditta_jax.algorithm import adaptation, inference, precision
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.benchmark import measurement, workload
@@ -41,7 +41,7 @@ class Ours:
         self.input = work.size.input
         self.objects = work.size.objects
         self.classes = work.size.classes
-        self.warm_up = WarmUp(
+        self.warm_up = TaughtFrames(
             self.encode(self.frames),
             jnp.asarray(work.labels),
             jnp.asarray(work.object_ids),
@@ -57,7 +57,7 @@ class Ours:
         """A fresh state."""
         return adaptation.new_state(self.network, self.objects, jax.random.key(0))
 
-    def adapt(self, state, warm_up: WarmUp, passes: int):
+    def adapt(self, state, warm_up: TaughtFrames, passes: int):
         """The compiled scan."""
         hyper = Hyperparameters()
         return adaptation.adapt(

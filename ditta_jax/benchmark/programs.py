@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from ditta_jax.algorithm import adaptation, inference
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.benchmark.workload import Size
@@ -107,7 +107,7 @@ def _placed(device: Any) -> Callable[[PyTree], PyTree]:
 def _adaptation(own: Shapes, put: Callable) -> jax.stages.Traced:
     size, byte = own.size, jnp.uint8
     maps = _shape((size.frames, size.height, size.width), byte)
-    warm_up = WarmUp(own.features, maps, maps, _shape((size.frames,), bool))
+    warm_up = TaughtFrames(own.features, maps, maps, _shape((size.frames,), bool))
     key = jax.eval_shape(lambda: jax.random.key(0))
     new_state = functools.partial(adaptation.new_state, objects=size.objects)
     state = jax.eval_shape(lambda network, key: new_state(network, key=key), own.network, key)

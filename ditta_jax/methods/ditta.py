@@ -18,7 +18,7 @@ from ditta_jax.algorithm.inference import PreviousFrame
 from ditta_jax.algorithm.model import Model, is_finite
 from ditta_jax.algorithm.padding import pad_features, pad_targets, pad_warm_up, padded_sizes
 from ditta_jax.algorithm.settings import Settings
-from ditta_jax.algorithm.targets import FrameTarget, target, vote
+from ditta_jax.algorithm.targets import FrameTarget, target
 from ditta_jax.algorithm.video_mesh import (
     fetch,
     home,
@@ -29,6 +29,7 @@ from ditta_jax.algorithm.video_mesh import (
 )
 from ditta_jax.methods.one_step import random_key
 from ditta_jax.methods.protocol import MASKLETS, Frame, Method, Prepared, Scene, WarmUp
+from ditta_jax.methods.votes import vote_of
 from ditta_jax.students.parts import Adaptable, join_student
 
 Targets = Sequence[FrameTarget | None]
@@ -148,15 +149,7 @@ def targets_of(warm_up: WarmUp, num_classes: int, settings: Settings) -> list[Fr
     """Vote on the objects' classes and make each frame's labels (Eq. 4, 5)."""
     assert warm_up.masks is not None
     masklets = warm_up.masks[MASKLETS]
-    result = vote(
-        masklets,
-        warm_up.labels,
-        warm_up.reliability,
-        num_classes,
-        np.bincount(warm_up.labels.ravel(), minlength=num_classes),
-        settings.area_power,
-        settings.frequency_power,
-    )
+    result = vote_of(masklets, warm_up, num_classes, settings)
     return [target(masklets.decode(t), result, label) for t, label in enumerate(warm_up.labels)]
 
 
@@ -283,7 +276,9 @@ def adapt_under_settings(
     numbers = [own.hyperparameters() for own in settings]
     hyper = jax.tree.map(lambda *x: jnp.array(x), *numbers)
     start = _new_state(model, objects, settings[0], warm_up.name)
-    several = adaptation.WarmUp(features, jnp.stack(labels), jnp.stack(object_ids), has_target[0])
+    several = adaptation.TaughtFrames(
+        features, jnp.stack(labels), jnp.stack(object_ids), has_target[0]
+    )
     with jax.transfer_guard("disallow"):
         state, losses = adaptation.adapt_under_settings(
             start,

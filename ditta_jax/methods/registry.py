@@ -10,7 +10,7 @@ import ditta_jax.methods
 from ditta_jax.errors import UserError
 from ditta_jax.methods.protocol import Method
 
-_NO_METHODS = {"one_step", "protocol", "registry", "stream"}
+_NO_METHODS = {"one_step", "protocol", "registry", "stream", "votes"}
 
 
 def known() -> tuple[str, ...]:

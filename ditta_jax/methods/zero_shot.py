@@ -22,9 +22,10 @@ from jaxtyping import UInt8
 from ditta_jax.algorithm import inference
 from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.settings import Settings
-from ditta_jax.algorithm.targets import target, vote
+from ditta_jax.algorithm.targets import target
 from ditta_jax.labels import IGNORE
 from ditta_jax.methods.protocol import TRACKS, Frame, Method, Prepared, Scene, WarmUp
+from ditta_jax.methods.votes import vote_of
 from ditta_jax.students.parts import join_student
 
 
@@ -44,15 +45,7 @@ class ZeroShot(Method):
         """The vote; nothing is learnt."""
         assert warm_up.masks is not None
         tracks = warm_up.masks[TRACKS]
-        result = vote(
-            tracks,
-            warm_up.labels,
-            warm_up.reliability,
-            model.num_classes,
-            np.bincount(warm_up.labels.ravel(), minlength=model.num_classes),
-            settings.area_power,
-            settings.frequency_power,
-        )
+        result = vote_of(tracks, warm_up, model.num_classes, settings)
         nowhere = np.full(warm_up.size, IGNORE, np.uint8)
 
         def classes_of(index: int) -> UInt8[np.ndarray, "H W"]:

@@ -18,7 +18,7 @@ import optax
 from flax import nnx
 
 from ditta_jax.algorithm import adaptation, inference, precision
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.methods import ditta, frozen, stream
@@ -84,7 +84,7 @@ def compute_parts(
             results["stage A"] = {"labels": plain.label, "reliability": plain.reliability}
         if "stage C" in parts:
             there = jnp.ones(FRAMES, bool)
-            warm_up = WarmUp(features, jnp.asarray(labels), jnp.asarray(ids), there)
+            warm_up = TaughtFrames(features, jnp.asarray(labels), jnp.asarray(ids), there)
             results["stage C"] = _adaptation(model, warm_up)
         if "stage D" in parts:
             results["stage D"] = _segmentation(model, features, images)
@@ -94,7 +94,7 @@ def compute_parts(
     }
 
 
-def _adaptation(model: Model, warm_up: WarmUp) -> dict[str, Any]:
+def _adaptation(model: Model, warm_up: TaughtFrames) -> dict[str, Any]:
     """Losses of a step per frame, and the mean of their gradients that AdamW keeps."""
     state, losses = adaptation.adapt(
         adaptation.new_state(model.network, OBJECTS, jax.random.key(0)),

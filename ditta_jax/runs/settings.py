@@ -9,7 +9,6 @@ from ditta_jax.configuration.schema import flat
 from ditta_jax.errors import UserError
 from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import Method
-from ditta_jax.names import fault_of
 from ditta_jax.teacher.card import card_of
 
 # Where each setting stands in a configuration.
@@ -78,7 +77,7 @@ def methods_of(config: ConfigDict) -> dict[str, Method]:
 
 
 def check(config: ConfigDict, several: bool = False) -> None:
-    """Report a value that does not exist before any work is done.
+    """Report what the schema alone cannot: values that a method or the command has no use for.
 
     Args:
         config: the settings.
@@ -94,12 +93,6 @@ def check(config: ConfigDict, several: bool = False) -> None:
             "parallel.coordinator must be empty: of the commands, only ditta_jax.adapt runs in "
             "several processes"
         )
-    if fault := fault_of(config.name):
-        raise UserError(f"name: {config.name!r} cannot name the folder of results: {fault}")
-    if not 0 < config.warmup.percent <= 100:
-        raise UserError(f"warmup.percent must be in (0, 100], not {config.warmup.percent}")
-    if config.parallel.videos < 1:
-        raise UserError(f"parallel.videos must be 1 or more, not {config.parallel.videos}")
 
 
 def warm_up_length(frames: int, percent: float) -> int:

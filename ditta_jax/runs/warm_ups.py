@@ -1,8 +1,8 @@
-"""What stage A made of all videos, kept until each video's turn: in memory, and beyond it on disk.
+"""What stage A made of videos ahead of their turn: kept in memory, and beyond it on disk.
 
-The teacher is one process for all videos, because building SAM 2 takes longer than a short video.
-So stage A is done for all of them before stage C begins with the first, and what it gave (features,
-labels, reliability: some 8 MB a frame at 480p) is kept rather than computed twice.
+The teacher works on further videos while the student adapts (`exchange`), so stage A runs ahead,
+of a teacher that takes all requests at once for all videos. What it gave (features, labels,
+reliability: some 8 MB a frame at 480p) is kept rather than computed twice.
 """
 
 import pickle

@@ -43,6 +43,7 @@ class Work(NamedTuple):
         teacher: who it is, its weights by their digest; empty where the ground truth stands in
             and where no method needs masks.
         timeline: when each of them worked.
+        shared: stage A's results, where several runs share them.
     """
 
     config: ConfigDict

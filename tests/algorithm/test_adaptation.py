@@ -15,7 +15,7 @@ import pytest
 from flax import nnx
 
 from ditta_jax.algorithm import adaptation, precision
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.students.parts import Adaptable, join_student, split_student
 from ditta_jax.students.segformer.config import SegFormerConfig
@@ -56,7 +56,7 @@ def clip(seed=0, frames=T, objects=O):
     )
     labels = random.choice([0, 1, 2, 255], (frames, *SIZE)).astype(np.uint8)
     ids = random.integers(0, objects + 1, (frames, *SIZE)).astype(np.uint8)
-    return WarmUp(features, jnp.asarray(labels), jnp.asarray(ids), jnp.ones(frames, bool))
+    return TaughtFrames(features, jnp.asarray(labels), jnp.asarray(ids), jnp.ones(frames, bool))
 
 
 def hyper(**changes):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from ditta_jax.algorithm import adaptation, inference, precision
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.model import Model, take_apart
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.benchmark import programs
@@ -193,7 +193,7 @@ def adapt(seen):
     random = np.random.default_rng(1)
     labels = random.choice([0, 1, 2, 255], (T, *SIZE)).astype(np.uint8)
     ids = random.integers(0, O + 1, (T, *SIZE)).astype(np.uint8)
-    warm_up = WarmUp(seen.features, jnp.asarray(labels), jnp.asarray(ids), jnp.ones(T, bool))
+    warm_up = TaughtFrames(seen.features, jnp.asarray(labels), jnp.asarray(ids), jnp.ones(T, bool))
     state = adaptation.new_state(seen.model.network, O, jax.random.key(0))
     hyper = Hyperparameters(*map(jnp.asarray, Hyperparameters(eps=1e-4)))
     settings = AdaptationSettings(INPUT, dropout=0.0)

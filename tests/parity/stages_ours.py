@@ -106,7 +106,7 @@ def step(scene: Scene, dtype: str, first_frame: bool = False, recompute: bool = 
         order = (1, 0) if first_frame else (0, 1)  # the frame with the target: 0, or 1
         frames = jnp.asarray(scene.frames[list(order)].transpose(0, 2, 3, 1), dtype)
         has_target = np.array(order) == 1
-        warm_up = adaptation.WarmUp(
+        warm_up = adaptation.TaughtFrames(
             frames if recompute else inference.encode(graph, encoder, network, frames),
             jnp.asarray(np.stack([scene.label] * 2)),
             jnp.asarray(np.stack([scene.object_ids] * 2)),

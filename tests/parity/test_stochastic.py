@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from ditta_jax.algorithm import adaptation
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.students.layers import channel_dropout
 from ditta_jax.students.parts import split_student
@@ -45,7 +45,7 @@ def run_adaptation(student: Student, dropout: float, stochastic_depth: float) ->
     frames = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
     features = frames if stochastic_depth else jax.jit(lambda x: student.encoder(x))(frames)
     ids = jnp.zeros((2, 20, 20), jnp.uint8).at[:, :9].set(1)
-    warm_up = WarmUp(features, ids, ids, jnp.ones(2, bool))
+    warm_up = TaughtFrames(features, ids, ids, jnp.ones(2, bool))
     state = adaptation.new_state(network, 2, jax.random.key(3))
     settings = AdaptationSettings(
         (32, 32), dropout=dropout, stochastic_depth=stochastic_depth, temperature=1.5

@@ -11,7 +11,7 @@ from flax import nnx
 
 from ditta_jax import pretrain
 from ditta_jax.algorithm import adaptation, inference
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.configuration import default_config
 from ditta_jax.errors import UserError
@@ -73,7 +73,7 @@ def warm_up(features):
     random = np.random.default_rng(1)
     labels = random.integers(0, 3, (T, *SIZE)).astype(np.uint8)
     ids = random.integers(0, O + 1, (T, *SIZE)).astype(np.uint8)
-    return WarmUp(features, jnp.asarray(labels), jnp.asarray(ids), jnp.ones(T, bool))
+    return TaughtFrames(features, jnp.asarray(labels), jnp.asarray(ids), jnp.ones(T, bool))
 
 
 def adapt(student, train):

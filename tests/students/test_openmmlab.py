@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ditta_jax.algorithm import adaptation, inference
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.students import checkpoint
 from ditta_jax.students.openmmlab.config import OpenMMLabConfig
@@ -22,7 +22,7 @@ def test_it_adapts_with_all_its_statistics_and_is_kept(tmp_path):
     random = np.random.default_rng(0)
     frames = jnp.asarray(random.normal(size=(T, *INNER, 3)), jnp.float32)
     network, graph, encoder = split_student(new_student(CONFIG, seed=1), "decoder")
-    warm_up = WarmUp(
+    warm_up = TaughtFrames(
         inference.encode(graph, encoder, network, frames),
         jnp.asarray(random.integers(0, 3, (T, *SIZE)), jnp.uint8),
         jnp.asarray(random.integers(0, O + 1, (T, *SIZE)), jnp.uint8),
