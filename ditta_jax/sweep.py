@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # the settings are read before these, and what they import, a
     from ditta_jax.algorithm.settings import Settings
     from ditta_jax.data.video import Video
     from ditta_jax.methods.protocol import WarmUp
-    from ditta_jax.metrics.scores import Scores
     from ditta_jax.runs.failures import Failures
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.sweep_records import Swept
@@ -152,27 +151,23 @@ def sweep_videos(
         by video that could be done: the frozen student's result, then that of every setting.
     """
     from ditta_jax.methods.protocol import MASKLETS
-    from ditta_jax.runs import finished, teaching
+    from ditta_jax.runs import teaching
     from ditta_jax.runs.exchange import Exchange
     from ditta_jax.runs.profiling import traced
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.settings import settings_of
-    from ditta_jax.runs.sweep_records import SweepRecords, Swept
+    from ditta_jax.runs.sweep_records import SweepRecords
     from ditta_jax.runs.warm_ups import WarmUps
 
     names = work.videos.names
     records = SweepRecords(folder, lambda entry: teaching.digest_in_cache(work, entry))
-    keys: dict[str, list[dict[str, Any]]] = {}
-    found: dict[str, list[Swept | None]] = {}
-    with RunProgress(len(names)) as progress:
-        for index, name in enumerate(names):
-            with failures.of(name):
-                parts = finished.record_parts(work, work.videos[index])
-                keys[name] = [parts | {"sweep": "frozen"}, *(parts | own for own in grid)]
-                found[name] = [records.load(name, key) for key in keys[name]]
-                if None not in found[name]:
-                    progress.skip(name)
+    keys = keys_of(work, grid, failures)
+    found = {name: [records.load(name, key) for key in own] for name, own in keys.items()}
     to_do = [name for name in found if None in found[name]]
+    with RunProgress(len(names)) as progress:
+        for name in found:
+            if name not in to_do:
+                progress.skip(name)
     with (
         WarmUps(work.config.parallel.keep_gb * 1e9, Path(work.config.output)) as warm_ups,
         RunProgress(len(names), done=len(names) - len(to_do)) as progress,
@@ -187,18 +182,29 @@ def sweep_videos(
                     video, asked = work.videos.named(name), exchange.entries.get(name)
                     warm_up = teaching.label_once(work, video, warm_ups, progress)
                     masks = teaching.masks_of(work, video, warm_up, asked)
+                    warm_up = warm_up._replace(masks=masks)
                     missing = [i for i in range(len(grid)) if found[name][i + 1] is None] or [0]
                     settings = [settings_of(with_settings(work.config, grid[i])) for i in missing]
-                    scores, reasons = sweep_video(
-                        work, video, warm_up._replace(masks=masks), settings, progress
-                    )
+                    swept = sweep_video(work, video, warm_up, settings, progress)
                     kept_in = asked[MASKLETS].name if asked else None
-                    done = zip([-1, *missing], scores, [None, *reasons], strict=True)
-                    for i, score, reason in done:
-                        own = Swept(score, reason)
-                        found[name][i + 1] = own
-                        records.save(name, keys[name][i + 1], own, kept_in)
+                    for place, own in zip([0, *(i + 1 for i in missing)], swept, strict=True):
+                        found[name][place] = own
+                        records.save(name, keys[name][place], own, kept_in)
     return {name: [one for one in own if one] for name, own in found.items() if None not in own}
+
+
+def keys_of(
+    work: "Work", grid: list[dict[str, float]], failures: "Failures"
+) -> dict[str, list[dict[str, Any]]]:
+    """What each result follows from, by video: the frozen student's, then that of every setting."""
+    from ditta_jax.runs import finished
+
+    keys = {}
+    for index, name in enumerate(work.videos.names):
+        with failures.of(name):
+            parts = finished.record_parts(work, work.videos[index])
+            keys[name] = [parts | {"sweep": "frozen"}, *(parts | own for own in grid)]
+    return keys
 
 
 def rows_of(grid, scores, kept_frozen, failures) -> list[dict]:
@@ -224,18 +230,18 @@ def sweep_video(
     warm_up: "WarmUp",
     settings: Sequence["Settings"],
     progress: "RunProgress",
-) -> tuple[list["Scores"], list[str | None]]:
+) -> list["Swept"]:
     """One video under K settings.
 
     Returns:
-        scores of the frozen student, then of every setting; and per setting, why the video keeps
-        the frozen student's labels (None where it does not).
+        the frozen student's result, then that of every setting.
 
     Raises:
         UserError: the video has no labels, or no frames to score.
     """
     from ditta_jax.methods import ditta
     from ditta_jax.runs import finished, stages
+    from ditta_jax.runs.sweep_records import Swept
 
     if video.labels is None:
         raise UserError(f"{video.name}: a sweep compares scores, and this video has no labels")
@@ -269,7 +275,7 @@ def sweep_video(
             for score, own, reason in zip(scores[1:], out.labels["ditta"], reasons, strict=True):
                 score.update(frozen if reason is not None else own, truth)
             advance()
-    return [score.finish() for score in scores], reasons
+    return [Swept(own.finish(), why) for own, why in zip(scores, [None, *reasons], strict=True)]
 
 
 def _print(rows: list[dict]) -> None:

@@ -152,7 +152,7 @@ def test_quiet_leaves_the_progress_out(monkeypatch, capsys):
         return [{"failed": []}]
 
     monkeypatch.setattr(sweep, "sweep", swept)
-    monkeypatch.setattr(devices, "prepare", lambda **_: None)
+    monkeypatch.setattr(devices, "prepare", lambda *_: None)
     words = ["sweep", "--config", "demo", "--grid", "tta.lr=1e-3"]
     for more, said in (([], "at work\n"), (["--quiet"], "")):
         monkeypatch.setattr("sys.argv", words + more)
