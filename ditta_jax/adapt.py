@@ -161,13 +161,15 @@ def write_results(
     work: "Work", records: Mapping[str, "VideoRecord"], failures: Mapping[str, str]
 ) -> dict:
     """Write and print what is said of all videos; returns the content of result.json."""
-    from ditta_jax.runs import results
+    from ditta_jax.runs import results, tensorboard
     from ditta_jax.runs.page.page import write_page
     from ditta_jax.runs.published import beside_published
 
     config, names = work.config, work.videos.names
     done = [records[name] for name in names if name in records]
     result = work.run.write_result(done, failures)
+    if done and config.report.tensorboard:
+        tensorboard.write_results(work.run.path, result, config.report.reference)
     if done and config.report.page:
         write_page([work.run.path], work.run.page_file)
     if not done:

@@ -362,6 +362,7 @@ OUT_OF_RANGE = {
     "parallel.coordinator": ("somewhere", "10.0.0.1", "a b:80", "a\0b:80"),
     "parallel.processes": COUNT,
     "parallel.process": (-1, 10**6),
+    "report.reference": PATH,
     "profile.folder": PATH,
     "profile.videos": (("a\nb",),),
     "parallel.ahead": (-1, 10**6),

@@ -312,7 +312,12 @@ SCHEMA: Schema = {
             SETTINGS["gradient_norm"],
             "a further column of the losses: the gradient's norm at each step",
         ),
-        "tensorboard": Setting(False, _FLAG, "write losses for TensorBoard"),
+        "tensorboard": Setting(
+            False, _FLAG, "write losses, scores, curves, pictures and settings for TensorBoard"
+        ),
+        "reference": Setting(
+            "", _FOLDER, "of another run, whose curves TensorBoard shows beside this one's"
+        ),
         "experiment": Setting(
             "",
             one_of("", "vspw", "vspw_to_cityscapes", "ade20k_to_vspw"),

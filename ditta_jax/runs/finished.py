@@ -6,7 +6,7 @@ from typing import Any
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.methods import registry
-from ditta_jax.runs import preflight, record_key, teaching
+from ditta_jax.runs import preflight, record_key, teaching, tensorboard
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.video_record import VideoRecord
@@ -80,4 +80,7 @@ def save_finished(
     names = [entry.name for entry in (entries or {}).values()]
     digests = {name: teaching.digest_in_cache(work, name) for name in names}
     masks = {name: digest for name, digest in digests.items() if digest}
+    report = work.config.report
+    if report.tensorboard:
+        tensorboard.write_video(work.run.path, record.name, record.scores, report.reference)
     work.run.save_finished(record, parts, masks)

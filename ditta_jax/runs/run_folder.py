@@ -42,7 +42,7 @@ _PLACES = {
     "students": "",
     "tensorboard": "",
 }
-_OF_ALL_VIDEOS = ("result.json", "losses.jsonl", "report.html")
+_OF_ALL_VIDEOS = ("result.json", "losses.jsonl", "report.html", "tensorboard-results")
 # What a sweep and a comparison of the same name keep here.
 _SHARED = (
     *(lock.NAME, ".shares", "sweep", "sweep.json"),

@@ -9,6 +9,7 @@ from ditta_jax.configuration.schema import flat
 from ditta_jax.errors import UserError
 from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import Method
+from ditta_jax.runs import tensorboard
 from ditta_jax.teacher.card import card_of
 
 # Where each setting stands in a configuration.
@@ -93,6 +94,7 @@ def check(config: ConfigDict, several: bool = False) -> None:
             "parallel.coordinator must be empty: of the commands, only ditta_jax.adapt runs in "
             "several processes"
         )
+    tensorboard.check(config.report)
 
 
 def warm_up_length(frames: int, percent: float) -> int:

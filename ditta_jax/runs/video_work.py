@@ -13,7 +13,7 @@ from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError, WriteError
 from ditta_jax.methods.protocol import Method, Prepared, WarmUp
 from ditta_jax.metrics.scores import Scores, VideoScores
-from ditta_jax.runs import memory, overlays, stages, teaching, tensorboard
+from ditta_jax.runs import memory, overlays, stages, teaching
 from ditta_jax.runs.clock import Clock
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.showing import film_of, showing_of
@@ -75,8 +75,6 @@ class VideoWork:
             for row in prepared.losses
         ]
         self._work.run.write_losses(self.name, rows)
-        if self._work.config.report.tensorboard:
-            tensorboard.write_losses(self._work.run.path / "tensorboard", self.name, rows)
         if self._work.config.tta.save:
             for name, prepared in self.prepared.items():
                 self._save_student(name, prepared)
