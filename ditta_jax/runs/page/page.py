@@ -88,8 +88,10 @@ def _with_different_names(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _films(
     runs: Sequence[Run], told: Sequence[Mapping[str, Any]], most_bytes: int
 ) -> dict[str, Any]:
-    """The films of the videos, merged over runs, as many and as long as fit."""
-    gains = _gains(told[0])
+    """The films of the videos of any run, merged over runs, as many and as long as fit."""
+    gains: dict[str, float | None] = {}
+    for run in told:
+        gains = _gains(run) | gains  # of the first run that has the video
     room = float(most_bytes)
     films: dict[str, Any] = {}
     left = len(gains)

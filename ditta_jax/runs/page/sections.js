@@ -2,6 +2,9 @@
 
 const { runs, films } = data;
 const several = runs.length > 1;
+/** Every video of any run, as the first run that has it tells of it. */
+const videos = [...runs.flatMap((run) => run.videos)
+  .reduce((all, video) => (all.has(video.name) ? all : all.set(video.name, video)), new Map()).values()];
 const scoreNames = [...new Set(runs.flatMap((run) => Object.values(run.methods).flatMap((m) => Object.keys(m.scores))))];
 
 /** Every method of every run; a frozen student that scores as the first run's is named once. */
@@ -85,7 +88,7 @@ function failuresSection() {
 
 const gainOf = (video) => {
   if (!frozenMethod || !best) return null;
-  const own = best.r === 0 ? video : (best.run.videos.find((v) => v.name === video.name) || { scores: {} });
+  const own = best.run.videos.find((v) => v.name === video.name) || { scores: {} };
   const name = frozenMethod.name;
   return difference((video.scores[name] || {}).mIoU, (own.scores[best.name] || {}).mIoU);
 };
@@ -102,7 +105,7 @@ let player = null;
 function videosSection() {
   const list = el('div', { class: 'list' });
   const stage = el('div', {});
-  const order = { now: gainOf(runs[0].videos[0] || { scores: {} }) === null ? 'by name' : 'best first' };
+  const order = { now: gainOf(videos[0] || { scores: {} }) === null ? 'by name' : 'best first' };
   const buttons = Object.keys(orders).map((name) => el('button', {
     type: 'button', 'aria-pressed': String(name === order.now), onclick: () => {
       order.now = name;
@@ -112,7 +115,7 @@ function videosSection() {
   }, name));
   let sorted = [];
   function fill() {
-    sorted = [...runs[0].videos].sort(orders[order.now]);
+    sorted = [...videos].sort(orders[order.now]);
     list.replaceChildren(...sorted.map((video) => {
       const gain = gainOf(video);
       return el('button', {
@@ -165,7 +168,7 @@ function videosSection() {
 /** Player, curves and details of one video. */
 function videoParts(name) {
   const film = films[name];
-  const video = runs[0].videos.find((v) => v.name === name);
+  const video = videos.find((v) => v.name === name);
   const parts = [el('h3', {}, `${name} · ${video.frames} frames of ${video.size[1]} × ${video.size[0]}, ${video.warmup} to adapt on`)];
   const charts = [];
   if (film) {

@@ -114,6 +114,31 @@ def test_several_runs_stand_side_by_side(tmp_path, run):
     assert "tta.lr" in seen["text"] and "0.0001" in seen["text"]
 
 
+def test_videos_that_the_first_run_has_not_are_shown_too(tmp_path, run):
+    other = write_run(tmp_path / "more", videos=("left", "ahead"))
+    write_page([run, other], tmp_path / "report.html")
+    films = content((tmp_path / "report.html").read_text())["films"]
+    assert films.keys() == {"left", "right", "ahead"}
+    assert films["ahead"]["curves"]["mIoU"].keys() == {"1/frozen", "1/ditta"}
+    assert films["left"]["curves"]["mIoU"].keys() >= {"0/ditta", "1/ditta"}
+    steps = """
+      const seen = {};
+      for (const button of document.querySelectorAll('.list button')) {
+        button.click();
+        await page.player.shown;
+        const titles = [...document.querySelectorAll('.player figcaption')];
+        seen[page.video] = titles.map((e) => e.textContent);
+      }
+      return { seen };
+    """
+    found = look(tmp_path / "report.html", steps, tmp_path)
+    assert found["errors"] == []
+    panels = {video: titles[2:] for video, titles in found["seen"].items()}
+    assert panels.keys() == films.keys()
+    assert "more: DiTTA" in panels["ahead"] and "demo: DiTTA" not in panels["ahead"]
+    assert "demo: DiTTA" in panels["right"] and "more: DiTTA" not in panels["right"]
+
+
 def test_one_method_alone_is_shown_without_differences(tmp_path):
     run = write_run(tmp_path / "one", methods=("ditta",))
     write_page([run], tmp_path / "report.html")
