@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from ditta_jax.configuration import from_command_line
+from ditta_jax.configuration import check_value, from_command_line
 from ditta_jax.errors import UserError, run
 
 if TYPE_CHECKING:  # the settings are read before these, and what they import, are loaded
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the settings are read before these, and what they import, a
     from ditta_jax.runs.work import Work
 
 
+OPTIONS = {"executor": "local or ray: short for --config.parallel.executor"}
 SWITCHES = {
     "dry-run": "say what would be done, and which videos cannot be; start nothing",
     "quiet": "no progress: only errors and the results",
@@ -44,7 +45,9 @@ SWITCHES = {
 
 def main() -> int:
     """Read the settings and adapt to every video."""
-    config, given = from_command_line("ditta_jax.adapt", switches=SWITCHES)
+    config, given = from_command_line("ditta_jax.adapt", OPTIONS, switches=SWITCHES)
+    for executor in given["executor"]:
+        config.parallel.executor = check_value("parallel.executor", executor, "--executor")
 
     from ditta_jax.algorithm import precision
     from ditta_jax.runs import devices, hosts, progress, settings
@@ -58,6 +61,8 @@ def main() -> int:
     if given["dry-run"]:
         devices.prepare(**computes)
         return tell_plan(config)
+    if config.parallel.executor == "ray":
+        devices.leave_accelerators()
     with hosts.joined(config.parallel, Path(config.output) / config.name) as host:
         devices.prepare(**computes)
         with precision.policy(**config.precision), progress.quietly(given["quiet"]):
@@ -108,7 +113,12 @@ def adapt_videos(
             progress.say(line)
     if host is None or host.alone:
         with work.run.opened(names):
-            return write_results(work, *adapt_some(work, names))
+            if config.parallel.executor != "ray":
+                return write_results(work, *adapt_some(work, names))
+            from ditta_jax.runs.ray_executor import spread
+
+            failed = spread(work, adapt_some)
+            return write_results(work, *finished_elsewhere(work, failed))
     shares = share_out(work.run, names, host, config.parallel.videos)
     for share in shares.each():
         _, failures = adapt_some(work, share.videos)
@@ -117,8 +127,15 @@ def adapt_videos(
     if host.process > 0:
         print(f"process {host.process} of {host.processes} is done; process 0 tells the results")
         return {"failed": failed}
-    records = {name: work.run.read_finished(name) for name in names if name not in failed}
-    return write_results(work, records, failed)
+    return write_results(work, *finished_elsewhere(work, failed))
+
+
+def finished_elsewhere(
+    work: "Work", failures: Mapping[str, str]
+) -> tuple[dict[str, "VideoRecord"], Mapping[str, str]]:
+    """The records that other processes have written, and why there are no others."""
+    names = [name for name in work.videos.names if name not in failures]
+    return {name: work.run.read_finished(name) for name in names}, failures
 
 
 def adapt_some(

@@ -264,6 +264,22 @@ SCHEMA: Schema = {
             "videos that the teacher works on while the student adapts to the one before; at least "
             "one for each of its workers; 0: one after the other",
         ),
+        "executor": Setting(
+            "local",
+            one_of("local", "ray"),
+            "local: all in this process; ray: whole videos spread over the actors of a Ray cluster "
+            "(--executor ray), whose machines see the same files",
+        ),
+        "ray_address": Setting(
+            "",
+            text("an address, auto, or empty"),
+            "of the cluster; empty: what RAY_ADDRESS says, one that runs here, or else a new one",
+        ),
+        "workers": Setting(
+            0,
+            between(0, 10**5),
+            "actors on it; 0: one for each GPU, or for each machine where there are none",
+        ),
         "memory_fraction": Setting(
             0.0,
             between(0.0, 1.0, below=True),

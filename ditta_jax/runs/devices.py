@@ -62,6 +62,11 @@ def share_memory(fraction: float) -> None:
         os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{fraction:g}")
 
 
+def leave_accelerators() -> None:
+    """Compute on the CPU: the accelerators are for other processes that this one starts."""
+    jax.config.update("jax_platforms", "cpu")
+
+
 def keep_compiled_programs() -> None:
     """Turn on JAX's persistent compilation cache, unless the environment names one."""
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]

@@ -94,6 +94,11 @@ def check(config: ConfigDict, several: bool = False) -> None:
             "parallel.coordinator must be empty: of the commands, only ditta_jax.adapt runs in "
             "several processes"
         )
+    if config.parallel.executor == "ray" and (config.parallel.coordinator or not several):
+        raise UserError(
+            "parallel.executor: ray is for ditta_jax.adapt, and without parallel.coordinator: Ray "
+            "finds the machines"
+        )
     tensorboard.check(config.report)
 
 

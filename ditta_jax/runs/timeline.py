@@ -65,26 +65,28 @@ def overlap(timelines: Iterable[Mapping[str, Any]]) -> dict[str, float | None]:
     """How long student and teacher worked, and how long at the same time.
 
     Args:
-        timelines: of the videos, as `Timeline.of` tells them; of several runs of the command if
-            it was interrupted.
+        timelines: of the videos, as `Timeline.of` tells them; of several processes, or of several
+            runs of the command if it was interrupted, which are then summed.
 
     Returns:
         `student_seconds`, `teacher_seconds` and `both_seconds`; and `hidden`, the share of the
         shorter one's time in which the other worked too; None if one did nothing.
     """
-    student: list[Span] = []
-    teacher: list[Span] = []
+    runs: dict[float, list[Mapping[str, Any]]] = {}
     for own in timelines:
-        start = own["started"]
-        student += [(start + begin, start + end) for _, begin, end in own["student"]]
-        teacher += [(start + begin, start + end) for begin, end in own["teacher"]]
-    alone = _length(student), _length(teacher)
-    both = sum(alone) - _length([*student, *teacher])
+        runs.setdefault(own["started"], []).append(own)
+    student = teacher = both = 0.0
+    for videos in runs.values():
+        a = [(begin, end) for own in videos for _, begin, end in own["student"]]
+        b = [(begin, end) for own in videos for begin, end in own["teacher"]]
+        student, teacher = student + _length(a), teacher + _length(b)
+        both += _length(a) + _length(b) - _length([*a, *b])
+    shorter = min(student, teacher)
     return {
-        "student_seconds": round(alone[0], _DIGITS),
-        "teacher_seconds": round(alone[1], _DIGITS),
+        "student_seconds": round(student, _DIGITS),
+        "teacher_seconds": round(teacher, _DIGITS),
         "both_seconds": round(both, _DIGITS),
-        "hidden": round(both / min(alone), _DIGITS) if min(alone) > 0 else None,
+        "hidden": round(both / shorter, _DIGITS) if shorter > 0 else None,
     }
 
 

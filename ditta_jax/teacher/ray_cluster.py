@@ -18,20 +18,31 @@ class Cluster(NamedTuple):
         ray: Ray's module.
         machines: how many are alive.
         gpus: how many they have together.
+        cores: of the machine that has the fewest, as Ray counts them.
     """
 
     ray: Any
     machines: int
     gpus: int
+    cores: int
 
     def workers(self, on_gpus: bool = True) -> int:
         """Actors that keep it busy: one for each GPU, or for each machine where there are none."""
         return self.gpus if on_gpus and self.gpus else self.machines
 
-    def actor(self, kind: type, on_gpus: bool = True) -> Any:
-        """A class as actors spread over the machines; each takes a GPU where there are some."""
+    def actor(self, kind: type, count: int, on_gpus: bool = True) -> Any:
+        """A class as actors, spread over the machines.
+
+        Args:
+            kind: the class.
+            count: how many there will be; they share a machine's cores, which Ray then lets their
+                libraries use.
+            on_gpus: each takes a GPU, where there are some.
+        """
         gpus = int(on_gpus and self.gpus > 0)
-        return self.ray.remote(num_cpus=1, num_gpus=gpus, scheduling_strategy="SPREAD")(kind)
+        cores = max(1, self.cores // -(-count // self.machines))
+        placed = {"num_cpus": cores, "num_gpus": gpus, "scheduling_strategy": "SPREAD"}
+        return self.ray.remote(**placed)(kind)
 
 
 def connected(address: str = "") -> Cluster:
@@ -56,5 +67,6 @@ def connected(address: str = "") -> Cluster:
         except (ConnectionError, ValueError, RuntimeError) as error:
             where, reason = address or "RAY_ADDRESS", " ".join(str(error).split())[:200]
             raise UserError(f"executor: no Ray cluster at {where}: {reason}") from None
-    machines = sum(node["Alive"] for node in ray.nodes())
-    return Cluster(ray, machines, int(ray.cluster_resources().get("GPU", 0)))
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = sum(int(has.get("GPU", 0)) for has in alive)
+    return Cluster(ray, len(alive), gpus, min(int(has.get("CPU", 1)) for has in alive))

@@ -150,7 +150,7 @@ class RayPool:
 
     def new_actor(self) -> Any:
         """Start an actor on the least busy machine."""
-        return self.cluster.actor(Answerer, self._on_gpus).remote(self._work)
+        return self.cluster.actor(Answerer, self.workers, self._on_gpus).remote(self._work)
 
     def _hand_out(self) -> None:
         """Give every idle actor a video, starting actors while there are videos for them."""

@@ -8,7 +8,7 @@ from ditta_jax.runs.timeline import Timeline, overlap
 
 def counted(spans):
     """Which thousandths of a second are in any of the spans."""
-    busy = np.zeros(20_000, bool)
+    busy = np.zeros(40_000, bool)
     for begin, end in spans:
         busy[round(1000 * begin) : round(1000 * end)] = True
     return busy
@@ -18,8 +18,8 @@ def counted(spans):
 def test_the_overlap_is_that_of_a_count_of_moments(seed):
     random = np.random.default_rng(seed)
     timelines, student, teacher = [], [], []
-    for _ in range(4):
-        started = float(random.integers(0, 5))
+    for v in range(4):
+        started = float(v % 2)  # two processes; each has its own time
         spans = np.sort(random.integers(0, 15_000, (5, 2)) / 1000, axis=1).tolist()
         timelines.append(
             {
@@ -28,8 +28,9 @@ def test_the_overlap_is_that_of_a_count_of_moments(seed):
                 "teacher": spans[3:],
             }
         )
-        student += [(started + b, started + e) for b, e in spans[:3]]
-        teacher += [(started + b, started + e) for b, e in spans[3:]]
+        shift = 20 * (v % 2)
+        student += [(shift + b, shift + e) for b, e in spans[:3]]
+        teacher += [(shift + b, shift + e) for b, e in spans[3:]]
     busy = counted(student), counted(teacher)
     both = (busy[0] & busy[1]).sum()
     found = overlap(timelines)

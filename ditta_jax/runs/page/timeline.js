@@ -66,7 +66,7 @@ function timelineSection() {
     const starts = [...new Set(videos.map((video) => video.timeline.started))].sort((a, b) => a - b);
     return [several ? el('h3', {}, run.name) : null, said && el('p', {}, said),
       starts.map((started) => el('div', { class: 'wide' }, timelinePicture(run.videos.filter((video) => video.timeline), started))),
-      starts.length > 1 && el('p', { class: 'quiet' }, 'One picture for each time that the command was started.')].filter(Boolean);
+      starts.length > 1 && el('p', { class: 'quiet' }, 'One picture for each process, and each time that the command was started.')].filter(Boolean);
   });
   if (!blocks.length) return null;
   return section('Student and teacher, side by side', blocks.flat(), el('div', { class: 'legend' }, Object.values(WORK).map(([title, colour]) => el('span', {}, swatch(colour), title))));

@@ -93,7 +93,9 @@ def test_the_command_asks_ray(cluster, cache, expected, capsys):
 
 def mortal_pool(tmp_path, always):
     pool = RayPool(WORK, lambda event: None)
-    pool.new_actor = lambda: pool.cluster.actor(Mortal).remote(WORK, str(tmp_path / "died"), always)
+    pool.new_actor = lambda: pool.cluster.actor(Mortal, 2).remote(
+        WORK, str(tmp_path / "died"), always
+    )
     return pool
 
 
