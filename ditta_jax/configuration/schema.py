@@ -272,7 +272,7 @@ SCHEMA: Schema = {
         ),
         "ray_address": Setting(
             "",
-            text("an address, auto, or empty"),
+            text("auto, an address such as 10.0.0.1:6379, or empty", r"(auto|\S+:\d{1,5})?"),
             "of the cluster; empty: what RAY_ADDRESS says, one that runs here, or else a new one",
         ),
         "workers": Setting(
