@@ -66,8 +66,8 @@ def compare_methods(config: ConfigDict, cells: "Sequence[Cell]") -> dict[str, An
     from ditta_jax.comparison.tables import markdown, print_table
     from ditta_jax.files import write_atomically
     from ditta_jax.runs import results
+    from ditta_jax.runs.foreign_folder import refuse_foreign
     from ditta_jax.runs.lock import FolderLock
-    from ditta_jax.runs.run_folder import refuse_foreign
 
     folder = folder_of(config)
     refuse_foreign(folder)

@@ -112,9 +112,9 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     from ditta_jax.files import write_atomically
     from ditta_jax.metrics.scores import no_scores
     from ditta_jax.runs.failures import Failures
+    from ditta_jax.runs.foreign_folder import refuse_foreign
     from ditta_jax.runs.lock import FolderLock
     from ditta_jax.runs.progress import RunProgress
-    from ditta_jax.runs.run_folder import refuse_foreign
     from ditta_jax.runs.settings import settings_of
     from ditta_jax.runs.work import open_work
 

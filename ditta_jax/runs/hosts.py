@@ -14,8 +14,8 @@ import jax
 
 from ditta_jax.errors import UserError
 from ditta_jax.runs import devices
+from ditta_jax.runs.foreign_folder import refuse_foreign
 from ditta_jax.runs.lock import FolderLock
-from ditta_jax.runs.run_folder import refuse_foreign
 
 AUTO = "auto"
 _MEETING_SECONDS = 300  # that processes wait for each other at the start

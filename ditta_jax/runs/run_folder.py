@@ -26,6 +26,7 @@ from ditta_jax.files import digest_of_file, seal, unseal, write_atomically, writ
 from ditta_jax.names import file_name, kept_name
 from ditta_jax.runs import lock, record_key, results
 from ditta_jax.runs.earlier import Earlier
+from ditta_jax.runs.foreign_folder import read_json, refuse_foreign
 from ditta_jax.runs.predictions import PredictionWriter
 from ditta_jax.runs.video_record import VideoRecord
 
@@ -43,14 +44,7 @@ _PLACES = {
     "tensorboard": "",
 }
 _OF_ALL_VIDEOS = ("result.json", "losses.jsonl", "report.html", "tensorboard-results")
-# What a sweep and a comparison of the same name keep here.
-_SHARED = (
-    *(lock.NAME, ".shares", "sweep", "sweep.json"),
-    *("cells", "compare.json", "compare.md", "compare.png"),
-)
 _PICTURES = ("overlays", "page", "video")  # settings of `report`
-# Sections of a configuration: a JSON file without them is none of this program.
-_SECTIONS = {"name", "data", "student", "teacher", "tta"}
 # Settings that do not make another run of it.
 _WHERE = ("name", "output", "parallel", "report", "train", "profile", "compare")
 
@@ -95,7 +89,7 @@ class RunFolder:
 
     def make_own(self, videos: Collection[str]) -> None:
         """Leave in the folder, whose lock is held, only what may be of this run; see `opened`."""
-        config = _read_json(self.path / "config.json")
+        config = read_json(self.path / "config.json")
         if config is not None and _same_run(config) != _same_run(record_key.plain(self._config)):
             self._set_aside_summary("config.json")
         strangers = list(self._strangers({file_name(video) for video in videos}))
@@ -121,7 +115,7 @@ class RunFolder:
         Raises:
             UserError: it has others.
         """
-        config = _read_json(self.path / "config.json") or {}
+        config = read_json(self.path / "config.json") or {}
         if _same_run(config) != _same_run(record_key.plain(self._config)):
             raise UserError(
                 f"{self.path / 'config.json'}: process 0 of this run has other settings; start all "
@@ -365,20 +359,6 @@ def _fewer(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ", ".join(f"{n}={before[n]}" for n, value in now.items() if before.get(n, value) < value)
 
 
-def refuse_foreign(path: Path) -> None:
-    """Refuse a folder that holds something and is no run."""
-    with writing(path):
-        if path.exists() and not path.is_dir():
-            raise UserError(f"{path}: is a file; a run needs a folder: give it another name")
-        inside = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
-    inside = [name for name in inside if name not in _SHARED and not name.endswith(".partial")]
-    config = _read_json(path / "config.json")
-    if inside and (config is None or not config.keys() >= _SECTIONS):
-        raise UserError(
-            f"{path}: holds files that are not of a run ({inside[0]}); give the run another name"
-        )
-
-
 def _remove_leftovers(outputs: Iterable[Path]) -> None:
     """Remove what an interrupted attempt wrote, and nothing else that may lie there."""
     for path in outputs:
@@ -395,15 +375,6 @@ def _remove_leftovers(outputs: Iterable[Path]) -> None:
 
 def _same_run(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _WHERE}
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if there is none at this path."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _json(content: Any) -> bytes:

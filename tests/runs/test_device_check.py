@@ -76,7 +76,7 @@ def chip(monkeypatch, tmp_path, computed):
 
     chip = type("Asked", (), {"wrong": {}, "asked": asked})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(jax, "devices", lambda: [Chip])
+    monkeypatch.setattr(jax, "local_devices", lambda: [Chip])
     monkeypatch.setattr(device_check, "compute_parts", compute_parts)
     return chip
 
