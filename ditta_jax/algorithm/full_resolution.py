@@ -19,9 +19,9 @@ import numpy as np
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
+from ditta_jax.algorithm.row_products import full_product, upsampled
 from ditta_jax.students.platform import platform
 from ditta_jax.students.resize_matrices import chain
-from ditta_jax.students.wide import FULL
 
 COLUMN_TILE = 128  # columns per product on a CPU: the band of a 4× upsampling is then 34 wide
 CACHE_ELEMENTS = 2**19  # of a block [rows, c, W]: 2 MiB in float32, what a CPU core's cache holds
@@ -80,7 +80,7 @@ def resize_columns(x: Float[Array, "h w c"], *sizes: int) -> Float[Array, "h c W
         used = np.flatnonzero(tile.any(0))
         low, high = used[0], used[-1] + 1
         weights = jnp.asarray(tile[:, low:high], x.dtype)
-        tiles.append(_product("Ww,hwc->hcW", weights, x[:, low:high]))
+        tiles.append(full_product("Ww,hwc->hcW", weights, x[:, low:high]))
     return jnp.concatenate(tiles, axis=2)
 
 
@@ -102,7 +102,7 @@ def map_rows(
 
     def one(block):
         matrix, start, *rows = block
-        return f(_upsample(matrix, start, columns), *rows)
+        return f(_upsample(matrix, start, columns, blocks), *rows)
 
     out = jax.lax.map(one, (matrices, starts, *(_split(p, blocks) for p in pixels)))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[: blocks.height], out)
@@ -125,7 +125,7 @@ def transpose_rows(
 
     def step(total, block):
         matrix, start, *rows = block
-        return _add_rows(total, _product("Rn,RcW->ncW", matrix, f(*rows)), start), None
+        return _add_rows(total, full_product("Rn,RcW->ncW", matrix, f(*rows)), start), None
 
     total = jnp.zeros((source_rows, *like.shape[1:]), like.dtype)
     return jax.lax.scan(step, total, (jnp.asarray(matrices, like.dtype), starts, *cut))[0]
@@ -171,7 +171,7 @@ def _sum_over_rows(f, static, columns, weights, *pixels):
 
     def step(total, block):
         matrix, start, *rows = block
-        return total + f(_upsample(matrix, start, columns), *rows), None
+        return total + f(_upsample(matrix, start, columns, blocks), *rows), None
 
     cut = [_split(p, blocks) for p in (weights, *pixels)]
     return jax.lax.scan(step, jnp.zeros((), columns.dtype), (matrices, starts, *cut))[0]
@@ -186,7 +186,7 @@ def _sum_forward(f, static, columns, weights, *pixels):
         matrix, start, weight, *rows = block
 
         def value(source, weight):
-            block = _product("Rn,ncW->RcW", matrix, source)
+            block = upsampled(matrix, source, blocks.matrices)
             return f(_columns_in_lanes(block), weight, *rows)
 
         source = jax.lax.dynamic_slice_in_dim(columns, start, matrix.shape[1])
@@ -208,13 +208,9 @@ def _sum_backward(f, static, residuals, cotangent):
 _sum_over_rows.defvjp(_sum_forward, _sum_backward)
 
 
-# Weights of a resizing and what is resized are rounded by no product, whatever the default is.
-_product = functools.partial(jnp.einsum, precision=FULL)
-
-
-def _upsample(matrix, start, columns):
+def _upsample(matrix, start, columns, blocks):
     source = jax.lax.dynamic_slice_in_dim(columns, start, matrix.shape[1])
-    return _product("Rn,ncW->RcW", matrix, source)
+    return upsampled(matrix, source, blocks.matrices)
 
 
 def _columns_in_lanes(block: Float[Array, "rows c W"]) -> Float[Array, "rows c W"]:
