@@ -22,7 +22,7 @@ def get_config():
     """Settings of the comparison."""
     config = default_config()
     config.name = "compare_camvid"
-    config.methods = ("frozen", "zero_shot", "ditta", "tent", "auxadapt")
+    config.methods = ("frozen", "zero_shot", "ditta", "tent", "auxadapt", "cotta")
     config.compare.percents = (10.0, 50.0)
     config.compare.seeds = (0, 1, 2)
     config.data.kind = "folder"

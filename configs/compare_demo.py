@@ -12,7 +12,7 @@ def get_config():
     """Settings of the demo, and what is compared."""
     config = default_config()
     config.name = "compare_demo"
-    config.methods = ("frozen", "zero_shot", "ditta", "tent", "auxadapt")
+    config.methods = ("frozen", "zero_shot", "ditta", "tent", "auxadapt", "cotta")
     config.compare.percents = (10.0, 50.0)
     config.compare.seeds = (0, 1, 2)
     config.input.scale = (320, 192)

@@ -19,15 +19,19 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def print_table(result: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the same table."""
-    head, *body = table(result)
-    shown = Table()
-    for place, title in enumerate(head):
-        shown.add_column(title, justify="left" if place < _words(head) else "right")
-    for cells in body:
-        shown.add_row(*cells)
+    """Print the same, scores and cost in a table each, since few terminals are wide enough."""
+    rows = table(result)
     console = console or Console()
-    console.print(shown)
+    if not console.is_terminal:  # whatever reads it has no width
+        console.width = max(console.width, 160)
+    words, scores = _words(rows[0]), len(rows[0]) - len(_COST)
+    for columns in (range(words, scores), range(scores, len(rows[0]))):
+        shown, places = Table(), (*range(words), *columns)
+        for place in places:
+            shown.add_column(rows[0][place], justify="left" if place < words else "right")
+        for cells in rows[1:]:
+            shown.add_row(*(cells[place] for place in places))
+        console.print(shown)
     for line in notes_of(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -1,8 +1,10 @@
 """The table as people read it, and the points of the plot."""
 
+import io
 import sys
 
 import pytest
+from rich.console import Console
 
 from ditta_jax.comparison import plot, tables
 
@@ -87,3 +89,11 @@ def test_the_plot_is_a_picture(tmp_path):
     pytest.importorskip("matplotlib", reason="no matplotlib: pip install 'ditta-jax[plots]'")
     assert plot.write_plot(result(row("frozen"), DITTA), tmp_path / "compare.png")
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_terminal_shows_scores_and_cost_in_a_table_each():
+    console = Console(file=io.StringIO(), width=80)
+    tables.print_table(result(row("frozen"), DITTA), console)
+    said = console.file.getvalue()
+    assert said.count("│ 10 %    │ DITTA  │") == 2 and "│ 52.50 ± 0.12 │" in said
+    assert "+2.50 [-1.00, +6.00]" in said and "prepared in, s" in said and "…" not in said
