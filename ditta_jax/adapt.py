@@ -177,10 +177,11 @@ def adapt_some(
 def write_results(
     work: "Work", records: Mapping[str, "VideoRecord"], failures: Mapping[str, str]
 ) -> dict:
-    """Write and print what is said of all videos; returns the content of result.json."""
-    from ditta_jax.runs import results, tensorboard
+    """Write and print what is said of all videos; return the content of result.json."""
+    from ditta_jax.runs import tensorboard
     from ditta_jax.runs.page.page import write_page
     from ditta_jax.runs.published import beside_published
+    from ditta_jax.runs.result_table import print_table
 
     config, names = work.config, work.videos.names
     done = [records[name] for name in names if name in records]
@@ -192,7 +193,7 @@ def write_results(
     if not done:
         first, message = next(iter(failures.items()))
         raise UserError(f"no video could be done; {first}: {message}")
-    results.print_table(result)
+    print_table(result)
     for line in beside_published(
         result["methods"], config.report.experiment, config.warmup.percent
     ):

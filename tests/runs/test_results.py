@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from ditta_jax.runs import results
+from ditta_jax.runs import result_table, results
 
 FROZEN = {
     "title": "frozen student",
@@ -17,7 +17,7 @@ DITTA = FROZEN | {"title": "DiTTA", "frames_per_second": 1.5, "preparation_secon
 def table(methods, **more):
     out = io.StringIO()
     found = {"methods": methods, "videos": [{"scored": 3}, {"scored": 4}]} | more
-    results.print_table(found, Console(file=out, width=120))
+    result_table.print_table(found, Console(file=out, width=120))
     return out.getvalue()
 
 
