@@ -145,6 +145,7 @@ def adapt_some(
     from ditta_jax.runs import finished, results
     from ditta_jax.runs.exchange import Exchange
     from ditta_jax.runs.failures import Failures
+    from ditta_jax.runs.grouping import side_by_side
     from ditta_jax.runs.profiling import traced
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.warm_ups import WarmUps
@@ -154,15 +155,16 @@ def adapt_some(
             failures = Failures(progress.say)
             records, parts = finished.finished_before(work, names, failures, progress)
         to_do = [name for name in parts if name not in records and name not in failures]
+        turns = side_by_side(work, to_do)
+        in_turn = [name for turn in turns for name in turn]
         with (
             RunProgress(len(names), done=len(names) - len(to_do)) as progress,
-            Exchange(work, to_do, warm_ups, failures, progress) as exchange,
+            Exchange(work, in_turn, warm_ups, failures, progress) as exchange,
         ):
-            for group in groups_of_videos(work, to_do):
-                turn = [video.name for video in group]
+            for turn in turns:
                 with progress.videos(turn):
                     exchange.bring(turn)
-                    group = [video for video in group if video.name not in failures]
+                    group = [work.videos.named(name) for name in turn if name not in failures]
                     entries = exchange.entries
                     shared = (entries, warm_ups, failures, progress)
                     with traced(work, turn, "work"):
@@ -201,28 +203,6 @@ def write_results(
     look = f"; to look at: {work.run.page_file}" if config.report.page else ""
     print(f"results in {work.run.path}{look}")
     return result
-
-
-# ============================================================================ which videos
-
-
-def groups_of_videos(work: "Work", names: Sequence[str]) -> Iterator[list["Video"]]:
-    """Videos `parallel.videos` at a time; a group is of one size.
-
-    With the size of the video the network's input is of one size too.
-    """
-    group: list[Video] = []
-    for name in names:
-        video = work.videos.named(name)
-        if group and video.size != group[0].size:
-            yield group
-            group = []
-        group.append(video)
-        if len(group) == work.config.parallel.videos:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 # ============================================================================ a group, A → D

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +13,6 @@ from ditta_jax import adapt
 from ditta_jax.algorithm import precision
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
-from ditta_jax.data.sources import Videos
-from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError
 from ditta_jax.runs.video_work import VideoWork
 from ditta_jax.students import checkpoint
@@ -283,25 +280,6 @@ def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
     assert groups == [["video_000", "video_001"], ["video_001"]]
     assert steps(lines(tmp_path / "killed" / "run" / "losses.jsonl")) == steps(losses)
     assert predictions(tmp_path / "killed") == expected
-
-
-def test_a_group_is_of_one_size_and_of_unfinished_videos():
-    sizes = {"a": (2, 3), "b": (2, 3), "c": (2, 3), "d": (2, 3), "e": (3, 2), "f": (2, 3)}
-    videos = Videos(
-        tuple(sizes), lambda v: Video(list(sizes)[v], list(sizes.values())[v], [], None)
-    )
-    config = default_config()
-    config.parallel.videos = 2
-    work = SimpleNamespace(config=config, videos=videos)
-
-    def groups(names):
-        return ["".join(v.name for v in group) for group in adapt.groups_of_videos(work, names)]
-
-    assert groups("abcdef") == ["ab", "cd", "e", "f"]
-    assert groups("acdef") == ["ac", "d", "e", "f"]
-    assert groups("") == []
-    config.parallel.videos = 1
-    assert groups("abce") == ["a", "b", "c", "e"]
 
 
 def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):

@@ -72,15 +72,19 @@ def compiled_programs() -> Path:
     return Path(jax.config.jax_compilation_cache_dir or "")  # type: ignore[attr-defined]
 
 
+def program_of(size: tuple[int, int], warm_up: int, config: Any) -> Program:
+    """The program that a video of (H, W) = `size` with so many warm-up frames needs."""
+    inner = input_size(size, tuple(config.input.scale), config.input.divisor)
+    return Program(size, inner, max(bucket(warm_up, FRAME_BUCKETS), config.tta.least_frames))
+
+
 def programs_of(previews: Sequence[Preview], config: Any) -> dict[Program, int]:
     """The programs that the videos need, and how many videos share each."""
     counts: dict[Program, int] = {}
     for own in previews:
         if own.faults:
             continue
-        inner = input_size(own.size, tuple(config.input.scale), config.input.divisor)
-        length = max(bucket(own.warm_up, FRAME_BUCKETS), config.tta.least_frames)
-        program = Program(own.size, inner, length)
+        program = program_of(own.size, own.warm_up, config)
         counts[program] = counts.get(program, 0) + 1
     return counts
 
