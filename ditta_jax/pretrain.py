@@ -1,18 +1,17 @@
-"""Train a student on labelled stills.
+"""Train a student on labelled stills, or with its temporal fusion on labelled clips.
 
     python -m ditta_jax.pretrain --config configs/pretrain_demo.py
 
 Encoder, decoder and classifier learn by cross entropy; the projection head and the temporal fusion
-keep their fresh weights, as DiTTA starts them. An interrupted training goes on where its last
-checkpoint is. Results: `<output>/<name>/student` (use it as `student.checkpoint`), and
-`training.jsonl` with losses and validation scores.
+keep their fresh weights, as DiTTA starts them. With `train.clips` pairs of consecutive frames are
+learnt from, by both branches, and the fusion learns too: a student for the method `supervised`. An
+interrupted training goes on where its last checkpoint is. Results: `<output>/<name>/student` (use
+it as `student.checkpoint`), and `training.jsonl` with losses and validation scores.
 """
 
-import contextlib
 import dataclasses
 import functools
 import json
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,17 +20,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Array, Int, PyTree, UInt8
 from ml_collections import ConfigDict
 
 from ditta_jax.algorithm import precision
+from ditta_jax.algorithm.pretraining import loss_of_clips, loss_of_stills
 from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, run
 from ditta_jax.files import write_atomically, writing
-from ditta_jax.labels import IGNORE
 from ditta_jax.runs import lock
+from ditta_jax.runs.training_log import TrainingLog
 from ditta_jax.students import checkpoint, destination, families, start
-from ditta_jax.students.layers import channel_dropout
+from ditta_jax.students.card import FUSION
 from ditta_jax.students.parts import Adaptable, join_student, remembered, split_student
 from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.resize import bilinear
@@ -68,39 +68,19 @@ def make_optimiser(train: ConfigDict) -> optax.GradientTransformation:
         optax.adamw(
             schedule,
             weight_decay=train.weight_decay,
-            mask=_decayed,
+            mask=functools.partial(_decayed, bool(train.clips)),
         ),
     )
 
 
-def _decayed(params: PyTree) -> PyTree:
+def _decayed(clips: bool, params: PyTree) -> PyTree:
     """Which weights decay: kernels, but not those without a loss, which are to stay fresh."""
+    without_loss = {"projection"} if clips else {"projection", "fusion"}
 
     def decays(path, x):
-        return x.ndim > 1 and not {"projection", "fusion"} & {getattr(k, "key", k) for k in path}
+        return x.ndim > 1 and not without_loss & {getattr(k, "key", k) for k in path}
 
     return jax.tree_util.tree_map_with_path(decays, params)
-
-
-def loss_of(
-    student: Student,
-    frames: Float[Array, "b H W 3"],
-    labels: UInt8[Array, "b H W"],
-    key: PRNGKeyArray,
-    stochastic_depth: float,
-    dropout: float,
-) -> Float[Array, ""]:
-    """Mean cross entropy over labelled pixels in training mode; the student remembers the batch."""
-    depth_key, dropout_key = jax.random.split(key)
-    weight = jnp.ones(len(frames))
-    f = student.embed(student.encode(frames, depth_key, stochastic_depth, weight), weight)
-    keep = channel_dropout(dropout_key, len(frames), f.shape[-1], dropout)
-    z = student.classify(f, keep).astype(jnp.float32)
-    z = bilinear(z, (labels.shape[1], labels.shape[2]))
-    valid = labels != IGNORE
-    losses = optax.softmax_cross_entropy_with_integer_labels(z, jnp.where(valid, labels, 0))
-    labelled = valid.astype(losses.dtype)
-    return (losses * labelled).sum() / jnp.maximum(labelled.sum(), 1)
 
 
 @functools.partial(
@@ -112,6 +92,7 @@ def train_step(state, frames, labels, key, *, graph, optimiser, rates):
 
     def loss(params):
         student = join_student(graph, WHOLE, state.network._replace(params=params))
+        loss_of = loss_of_stills if frames.ndim == 4 else loss_of_clips
         value = loss_of(student, frames, labels, key, *rates)
         return value, remembered(student, state.network)
 
@@ -135,6 +116,7 @@ def predict(graph: nnx.GraphDef, network: Adaptable, frames) -> UInt8[Array, "b 
 
 def main() -> None:
     """Read the settings, train, write the student."""
+    from ditta_jax.data.clips import clips
     from ditta_jax.data.sources import stills
     from ditta_jax.runs.palette import distinct_colors
 
@@ -142,7 +124,8 @@ def main() -> None:
     classes, palette = _classes(config)
     palette = palette or distinct_colors(len(classes))
     train = config.train
-    source = stills(config.data, train.split, train.paths, len(classes))
+    where = train.split, train.paths, len(classes)
+    source = clips(config.data, *where) if train.clips else stills(config.data, *where)
     if len(source) == 0:
         raise UserError("data: no labelled stills to train on")
     folder = Path(config.output) / config.name
@@ -162,6 +145,7 @@ def _source(config: ConfigDict, steps: int) -> dict:
         "name": config.name,
         "steps": steps,
         "seed": config.seed,
+        **({FUSION: "trained"} if config.train.clips else {}),
         "train": config.train.to_dict(),
         "data": config.data.to_dict(),
     }
@@ -192,7 +176,8 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
 
     Args:
         config: the whole configuration.
-        source: indexable, (frame UInt8["H W 3"], label UInt8["H W"]).
+        source: indexable, (frame UInt8["H W 3"], label UInt8["H W"]); of clips, the frame before
+            comes first.
         num_classes: C.
         folder: for checkpoints and the log.
 
@@ -210,7 +195,7 @@ def fit(config: ConfigDict, source, num_classes: int, folder: Path) -> tuple[Stu
     with _Checkpoints(folder / "training", train.checkpoint_every) as checkpoints:
         state = checkpoints.newest(state)
         first = int(state.step)
-        log = _Log(folder / "training.jsonl", first, train)
+        log = TrainingLog(folder / "training.jsonl", first, train)
         key = jax.random.key(config.seed)
         feed = batches(source, train.crop, train.batch_size, config.seed, first)
         rates = (train.stochastic_depth, train.dropout)
@@ -345,47 +330,6 @@ class _Checkpoints:
 
 def _as_dicts(state: TrainState) -> dict:
     return state._asdict() | {"network": state.network._asdict()}
-
-
-class _Log:
-    """Losses in `training.jsonl` and on the terminal, with an estimate of the time left."""
-
-    def __init__(self, file: Path, first: int, train: ConfigDict):
-        self._file, self._first, self._train = file, first, train
-        self._forget_what_comes_again()
-        self._start = time.monotonic()
-        self._losses: list[Array] = []
-
-    def step(self, step: int, loss: Array) -> None:
-        """Note a loss; the device is asked for values only when a line is due."""
-        self._losses.append(loss)
-        if step % self._train.log_every and step != self._train.steps:
-            return
-        from ditta_jax.runs.progress import duration
-
-        mean = float(jnp.stack(self._losses).mean())
-        self._losses = []
-        pace = (time.monotonic() - self._start) / (step - self._first)
-        left = duration(pace * (self._train.steps - step))
-        self.write({"step": step, "loss": mean, "seconds_per_step": pace})
-        print(f"step {step}/{self._train.steps}  loss {mean:.3f}  {left} left", flush=True)
-
-    def write(self, row: dict) -> None:
-        """Append one line."""
-        with writing(self._file), open(self._file, "a") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def _forget_what_comes_again(self) -> None:
-        """Drop torn lines, and those of steps after the checkpoint that training goes on from."""
-        if not self._file.exists():
-            return
-        kept = []
-        for line in self._file.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                if row["step"] <= self._first and "validation_mIoU" not in row:
-                    kept.append(line + "\n")
-        write_atomically(self._file, "".join(kept).encode())
 
 
 if __name__ == "__main__":

@@ -316,6 +316,23 @@ def test_zero_shot_has_the_teacher_track_through_the_whole_video(base, tmp_path,
     assert adapt.adapt_videos(config)["videos"] == result["videos"]  # none is computed again
 
 
+def test_a_supervised_student_runs_beside_the_frozen_one(base, student, tmp_path):
+    trained, card = checkpoint.load(student)
+    other = tmp_path / "trained"
+    checkpoint.save(other, trained, card._replace(source={"fusion": "trained"}))
+    config = settings(base, tmp_path, max_videos=1)
+    config.methods = ("frozen", "supervised")
+    with pytest.raises(UserError, match="temporal fusion that was never trained"):
+        adapt.adapt_videos(config)
+    config.student.supervised = str(other)
+    (video,) = adapt.adapt_videos(config)["videos"]
+    told = video["methods"]["supervised"]
+    assert told["kept_frozen"] is None and told["teacher_seconds"] == 0.0
+    assert not (tmp_path / "teacher_cache").exists()
+    parts = json.loads((tmp_path / "run" / "videos" / "video_000.json").read_text())["parts"]
+    assert parts["the trained student's weights"] == parts["the student's weights"]
+
+
 def test_the_ground_truth_stands_in_on_whole_videos_too(base, tmp_path):
     config = settings(base, tmp_path, max_videos=1)
     config.teacher.update(config="ground-truth", checkpoint="")

@@ -313,6 +313,7 @@ OUT_OF_RANGE = {
     "input.scale": ((), (853,), (853, 0), (-853, 480), (853, 480, 3), (10**6, 480)),
     "input.divisor": (0, -32, 10**6),
     "student.checkpoint": ("", "a\0b"),
+    "student.supervised": PATH,
     "warmup.percent": (0.0, -1.0, 101.0, NAN, INF),
     "teacher.config": ("",),
     "teacher.checkpoint": PATH,

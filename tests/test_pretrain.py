@@ -1,19 +1,28 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ditta_jax import pretrain
+from ditta_jax.algorithm.pretraining import loss_of_clips
 from ditta_jax.configuration import default_config
 from ditta_jax.errors import UserError
+from ditta_jax.runs.training_log import TrainingLog
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
-from ditta_jax.students.parts import split_student
+from ditta_jax.students.parts import join_student, split_student
+from ditta_jax.students.resize import bilinear
+from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.start import start_from
 
 STEPS, KILLED = 24, 13
 CLASSES = 2
+TINY = SegFormerConfig(
+    CLASSES, (4, 4, 8, 8), (1, 1, 1, 1), (1, 1, 2, 2), (8, 4, 2, 1), 1, embed_dim=8, radius=1
+)
+MAKE_OPTIMISER = pretrain.make_optimiser
 
 
 def pictures():
@@ -128,7 +137,7 @@ def test_projection_and_fusion_keep_their_fresh_weights(config, trained):
 def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(
     config, trained, tmp_path, monkeypatch, capsys
 ):
-    step = pretrain._Log.step
+    step = TrainingLog.step
 
     def killed(log, number, loss):
         step(log, number, loss)
@@ -136,7 +145,7 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pretrain._Log, "step", killed)
+        patch.setattr(TrainingLog, "step", killed)
         with pytest.raises(KeyboardInterrupt):
             pretrain.fit(config, pictures(), CLASSES, tmp_path)
     with open(tmp_path / "training.jsonl", "a") as file:
@@ -207,3 +216,59 @@ def test_a_trained_student_starts_another_one_with_fresh_classes(config, trained
             assert more[name].shape[-1] == 5
         else:
             np.testing.assert_array_equal(more[name], value)
+
+
+# ---------------------------------------------------------------------------- clips
+
+
+def moving_pictures():
+    """Clips: the same picture, one grey level darker before."""
+    return [(frame - np.minimum(frame, 1), frame, label) for frame, label in pictures()]
+
+
+def test_the_loss_of_clips_is_that_of_both_branches():
+    """Clip by clip, by the student's own parts, the cross entropy in numpy and float64."""
+    network, graph, rest = split_student(pretrain.new_student(TINY), "all")
+    random = np.random.default_rng(1)
+    frames = random.normal(size=(2, 2, 32, 32, 3)).astype(np.float32)
+    labels = random.integers(0, CLASSES, (2, 32, 32), np.uint8)
+    labels[0, :7] = 255
+
+    @jax.jit
+    def loss(network):
+        student = join_student(graph, rest, network)
+        return loss_of_clips(student, frames, labels, jax.random.key(0), 0.0, 0.0)
+
+    @jax.jit
+    def branches(network):
+        student, weight = join_student(graph, rest, network), jnp.ones(4)
+        f = student.embed(student.encode(frames.reshape(4, 32, 32, 3), weight=weight), weight)
+        z = student.classify(f)
+        fused = [student.fusion(f[i + 1], f[i], z[i]) for i in (0, 2)]
+        return [bilinear(x, (32, 32)) for x in (z[1::2], jnp.stack(fused))]
+
+    expected = 0.0
+    for branch in np.asarray(branches(network), np.float64):
+        log_p = branch - np.log(np.exp(branch).sum(-1, keepdims=True))
+        valid = labels != 255
+        picked = np.take_along_axis(log_p, np.where(valid, labels, 0)[..., None], -1)[..., 0]
+        expected -= picked[valid].mean()
+    assert float(loss(network)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_fusion_learns_from_clips_only(config, trained, tmp_path):
+    own = config.copy_and_resolve_references()
+    own.train.update(clips=True, steps=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "make_optimiser", MAKE_OPTIMISER)
+        student, _ = pretrain.fit(own, moving_pictures(), CLASSES, tmp_path)
+    fresh = weights(pretrain._start(config, CLASSES))
+    by_clips, by_stills = weights(student), weights(trained[0])
+    for name, before in fresh.items():
+        if "fusion" in name and "kernel" in name:  # a key's bias has no gradient
+            assert (by_clips[name] != before).any(), name
+            np.testing.assert_array_equal(by_stills[name], before)
+        elif "projection" in name:
+            np.testing.assert_array_equal(by_clips[name], before)
+    assert pretrain._source(own, 3)["fusion"] == "trained"
+    assert "fusion" not in pretrain._source(config, 3)

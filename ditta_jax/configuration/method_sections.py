@@ -18,7 +18,9 @@ METHODS: Schema = {
         ),
     },
     "auxadapt": {
-        "lr": Setting(1e-3, LEARNING_RATE, "learning rate of AuxAdapt"),
+        "lr": Setting(
+            0.1, LEARNING_RATE, "learning rate of AuxAdapt; chosen on the demo's video_val"
+        ),
         "optimiser": Setting(
             "sgd", one_of("adam", "sgd"), "of AuxAdapt: adam or sgd (momentum 0.9)"
         ),

@@ -75,6 +75,12 @@ SCHEMA: Schema = {
             text("a path", empty=False),
             "folder of a student, or embedded: the demo student of the package",
         ),
+        "supervised": Setting(
+            "",
+            _FOLDER,
+            "folder of a student of the same sizes trained on clips, for the method supervised; "
+            "empty: checkpoint is one",
+        ),
     },
     "methods": Setting(
         ("frozen", "ditta"),
@@ -365,6 +371,9 @@ SCHEMA: Schema = {
             5, between(0, 64), "of the fusion's window, in cells of the decoder's grid", "5"
         ),
         "split": Setting("stills", text("a name", empty=False), "of the data set, to train on"),
+        "clips": Setting(
+            False, _FLAG, "learn from pairs of consecutive frames: the temporal fusion learns too"
+        ),
         "paths": Setting(
             ("",),
             several(_FOLDER, "paths", 0, 10**6),

@@ -123,28 +123,37 @@ def augment(
 
 
 def batch(
-    source: Sequence[Pair], crop: tuple[int, int], batch_size: int, seed: int, step: int
+    source: Sequence[tuple[np.ndarray, ...]],
+    crop: tuple[int, int],
+    batch_size: int,
+    seed: int,
+    step: int,
 ) -> Pair:
     """The batch of one step, a function of its arguments.
 
-    The source is walked through in a new random order every epoch.
+    The source is walked through in a new random order every epoch. Frames of a clip are changed
+    alike.
 
     Returns:
-        (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]).
+        (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]); of clips of n frames, with their label
+        last, Float32["B n Hi Wi 3"].
     """
-    images = np.empty((batch_size, *crop, 3), np.float32)
+    length = len(source[0]) - 1
+    images = np.empty((batch_size, length, *crop, 3), np.float32)
     labels = np.empty((batch_size, *crop), np.uint8)
     for slot in range(batch_size):
         epoch, place = divmod(step * batch_size + slot, len(source))
         order = np.random.default_rng([seed, 1, epoch]).permutation(len(source))
-        generator = np.random.default_rng([seed, 2, step, slot])
-        image, labels[slot] = augment(generator, *source[int(order[place])], crop)
-        images[slot] = normalise(image)
-    return images, labels
+        *frames, label = source[int(order[place])]
+        for own, frame in enumerate(frames):
+            generator = np.random.default_rng([seed, 2, step, slot])  # the same for all of them
+            image, labels[slot] = augment(generator, frame, label, crop)
+            images[slot, own] = normalise(image)
+    return (images if length > 1 else images[:, 0]), labels
 
 
 def batches(
-    source: Sequence[Pair],
+    source: Sequence[tuple[np.ndarray, ...]],
     crop: tuple[int, int],
     batch_size: int,
     seed: int,
@@ -157,7 +166,7 @@ def batches(
     iterator to end the thread.
 
     Args:
-        source: labelled pictures, see `sources.stills`.
+        source: labelled pictures, see `sources.stills`, or clips, see `clips.clips`.
         crop: (Hi, Wi).
         batch_size: B.
         seed: of the order and of the augmentation, ≥ 0.
@@ -165,7 +174,7 @@ def batches(
         depth: batches kept ready.
 
     Yields:
-        (Float32["B Hi Wi 3"] normalised, UInt8["B Hi Wi"]), 255 = ignore.
+        what `batch` returns, 255 = ignore.
 
     Raises:
         ValueError: an empty source.

@@ -24,6 +24,7 @@ from ditta_jax.students.parts import Adaptable
 IMAGES = "images"  # the encoder's input on the warm-up frames, to move the encoder's weights
 MASKLETS = "masklets"  # the teacher's masks on the warm-up frames
 TRACKS = "tracks"  # the teacher's masks on every frame of the video, from prompts on the first
+TRAINED = "trained"  # a student whose temporal fusion was trained on labelled clips
 
 
 class WarmUp(NamedTuple):
@@ -40,6 +41,7 @@ class WarmUp(NamedTuple):
         last: features of the last frame, which the rest of the video follows.
         scored: whether these frames are segmented and scored as well (a warm-up of 100 %).
         masks: the teacher's masks, by what methods need of them (`MASKLETS`, `TRACKS`).
+        trained: all of a student that was trained on clips; None where no method needs it.
         seconds: that stage A took.
     """
 
@@ -52,6 +54,7 @@ class WarmUp(NamedTuple):
     last: PyTree
     scored: bool = False
     masks: Mapping[str, MaskSource] | None = None
+    trained: Adaptable | None = None
     seconds: float = 0.0
 
     @property
@@ -134,7 +137,7 @@ class Method(ABC):
         name: of its file, and in configurations and results.
         title: in tables and pictures.
         version: raised when its numbers change, so that finished videos are done again.
-        needs: of `IMAGES`, `MASKLETS` and `TRACKS`.
+        needs: of `IMAGES`, `MASKLETS`, `TRACKS` and `TRAINED`.
         can_learn_along: whether the protocol "online" makes a difference.
     """
 

@@ -52,6 +52,7 @@ def record_parts(work: Work, video: Video) -> dict[str, Any]:
         teacher = {"ground truth": truth}
     table = work.scoring.table
     scored_as = {} if table is None else {"the class table": record_key.digest(table.tolist())}
+    trained = {"the trained student's weights": work.trained.fingerprint} if work.trained else {}
     versions = {f"version of {m.title}": m.version for m in work.methods.values()}
     told = {"the gradient's norms": True} if work.settings.gradient_norm else {}
     return {
@@ -59,6 +60,7 @@ def record_parts(work: Work, video: Video) -> dict[str, Any]:
         **told,
         **versions,
         "the student's weights": work.fingerprint,
+        **trained,
         "the classes": record_key.digest([work.classes, work.palette]),
         **scored_as,
         **record_key.video_parts(video, work.warm_up_length(video), work.first_scored(video)),

@@ -56,7 +56,8 @@ class VideoWork:
     def learn_from(self, warm_up: WarmUp, entries: teaching.Entries | None) -> None:
         """Take stage A's result, and the teacher's masks from its entries in the cache."""
         masks = teaching.masks_of(self._work, self._video, warm_up, entries)
-        self.warm_up = warm_up._replace(masks=masks)
+        trained = self._work.trained
+        self.warm_up = warm_up._replace(masks=masks, trained=trained and trained.network)
         self._seconds["A"] = warm_up.seconds
         self._details |= teaching.details_of(masks)
         methods = self._work.methods

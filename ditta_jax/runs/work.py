@@ -17,6 +17,7 @@ from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.runs.scoring import Scoring, scoring_of
 from ditta_jax.runs.shared_labels import SharedLabels
 from ditta_jax.runs.timeline import Timeline
+from ditta_jax.runs.trained import Trained, trained_of
 from ditta_jax.students import checkpoint
 from ditta_jax.students.checkpoint import StudentCard
 from ditta_jax.students.student import Student, with_radius
@@ -44,6 +45,7 @@ class Work(NamedTuple):
             and where no method needs masks.
         timeline: when each of them worked.
         shared: stage A's results, where several runs share them.
+        trained: the student of `student.supervised`; None where no method needs it.
     """
 
     config: ConfigDict
@@ -62,6 +64,7 @@ class Work(NamedTuple):
     teacher: dict[str, str]
     timeline: Timeline
     shared: SharedLabels | None = None
+    trained: Trained | None = None
 
     def split(self, frames: int) -> tuple[int, int]:
         """Length of the warm-up and index of the first scored frame, of so many frames."""
@@ -134,6 +137,7 @@ def open_work(config: ConfigDict, shared: SharedLabels | None = None) -> Work:
         _teacher_of(config.teacher, methods),
         Timeline(),
         shared,
+        trained_of(config.student, student, card, methods, settings.compute),
     )
 
 

@@ -16,6 +16,7 @@ from ditta_jax.students.protocol import StudentConfig
 
 FILE = "student.json"
 FORMAT = "ditta_jax student 1"
+FUSION = "fusion"  # what `source` says of it: "trained", where it was
 _MOST_BYTES = 4 * 2**20  # 255 names and colours, sizes and a note take some kilobytes
 
 
