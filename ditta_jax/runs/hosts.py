@@ -60,7 +60,8 @@ def joined(parallel: Any, folder: Path) -> Iterator[Host]:
     if not parallel.coordinator:
         yield ALONE
         return
-    devices.trust_products()  # before the devices are asked for
+    devices.trust_products()  # these two before the devices are asked for
+    devices.share_memory(parallel.memory_fraction)
     process, processes = _meet(parallel)
     if processes == 1:
         yield ALONE
