@@ -139,6 +139,9 @@ def test_a_run_leaves_results_losses_predictions_and_overlays(whole_run):
         assert video["seconds"].keys() == {"A", "B", "C", "D"}
         assert video["seconds"]["A"] > 1e-3  # with a teacher, it runs before the video has its turn
         assert video["scores"].keys() == METHODS
+        assert {stage for stage, *_ in video["timeline"]["student"]} == set("ABCD")
+        assert video["timeline"]["teacher"] == []  # it is imagined
+    assert result["overlap"]["student_seconds"] > 0 and result["overlap"]["hidden"] is None
     assert result["failed"] == {} and result["peak_memory"]["bytes"] > 0
     assert {"packages", "devices", "commit"} <= result["environment"].keys()
     assert result["config"]["tta"]["iters"] == 2

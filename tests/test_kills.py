@@ -3,6 +3,8 @@
 Few kills in CI; DITTA_KILLS=30 runs the whole trial.
 """
 
+import itertools
+import json
 import os
 import random
 import signal
@@ -58,6 +60,15 @@ def kill_teacher(run, chance):
     return True
 
 
+def check_overlap(result):
+    """The teacher is at a video before the student is done with the one before it."""
+    content = json.loads(result.read_text())
+    timelines = [video["timeline"] for video in content["videos"]]
+    for one, following in itertools.pairwise(timelines):
+        assert following["teacher"][0][0] < max(end for _, _, end in one["student"])
+    assert content["overlap"]["both_seconds"] > 0 and 0 < content["overlap"]["hidden"] <= 1
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the teacher in /proc")
 @pytest.mark.robustness(
     "Run folders", "adapt and its teacher killed at random moments", "the results are the same"
@@ -67,6 +78,7 @@ def test_random_kills_end_in_the_results_of_an_undisturbed_run(folder, tmp_path)
     assert undisturbed.end() == 0, "".join(undisturbed.lines)
     expected = small_run.content(tmp_path / "undisturbed")
     assert all(video["scores"] for video in expected[1]) and len(expected[3]) >= VIDEOS * 4
+    check_overlap(tmp_path / "undisturbed" / "run" / "result.json")
 
     chance, killed, attempt = random.Random(KILLS), 0, 0
     while killed < KILLS:
