@@ -3,6 +3,8 @@
 In, to a checkpoint of this package (`student.checkpoint` of a configuration):
     python -m ditta_jax.convert segformer_b5.pth checkpoints/b5        # DiTTA, CFFM, mmsegmentation
     python -m ditta_jax.convert segformer-b0-folder checkpoints/b0     # Hugging Face SegFormer
+    python -m ditta_jax.convert espnetv2_s_2.0_city_1024x512.pth checkpoints/espnetv2 \
+        --classes cityscapes                                           # EdgeNets' ESPNetv2
 Out, of a checkpoint:
     python -m ditta_jax.convert checkpoints/adapted adapted.pth --to released
     python -m ditta_jax.convert checkpoints/adapted adapted-folder --to huggingface
@@ -15,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ditta_jax.data import class_tables
 from ditta_jax.errors import UserError, run
 from ditta_jax.files import refuse_foreign_file
 from ditta_jax.runs.class_names import distinct_names, read_class_names
@@ -47,7 +50,7 @@ def _convert_in(options: argparse.Namespace) -> None:
     found = foreign.read(
         options.source, options.layout, options.seed, options.ignore, options.heads, options.part
     )
-    card = card_of(found, options.source, read_class_names(options.classes, "--classes"))
+    card = card_of(found, options.source, *_stated_classes(options.classes))
     checkpoint.save(options.destination, found.loaded.student, card)
     _say(options, found, card)
 
@@ -97,13 +100,26 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def card_of(found: foreign.Foreign, source: Path, names: Sequence[str] = ()) -> StudentCard:
+def _stated_classes(option: str) -> tuple[Sequence[str], Sequence[tuple[int, int, int]]]:
+    """Names and known colours of `--classes`, which may be those of a data set."""
+    if option in class_tables.data_sets():
+        return class_tables.class_names(option), class_tables.class_palette(option)
+    return read_class_names(option, "--classes"), ()
+
+
+def card_of(
+    found: foreign.Foreign,
+    source: Path,
+    names: Sequence[str] = (),
+    colours: Sequence[tuple[int, int, int]] = (),
+) -> StudentCard:
     """The card of a student that came in.
 
     Args:
         found: the student.
         source: where it came from.
         names: of the classes, in the place of its own.
+        colours: likewise.
 
     Raises:
         UserError: another number of names than classes.
@@ -113,7 +129,8 @@ def card_of(found: foreign.Foreign, source: Path, names: Sequence[str] = ()) -> 
     if names and len(names) != count:
         raise UserError(f"--classes names {len(names)} classes, the weights have {count}")
     own = found.classes if len(found.classes) == count else [f"class {i}" for i in range(count)]
-    palette = found.palette if len(found.palette) == count else distinct_colors(count)
+    known = tuple(colours) or found.palette
+    palette = known if len(known) == count else distinct_colors(count)
     return StudentCard(
         config, tuple(names) or distinct_names(own), palette, {"converted_from": source.name}
     )
@@ -122,11 +139,12 @@ def card_of(found: foreign.Foreign, source: Path, names: Sequence[str] = ()) -> 
 def _say(options: argparse.Namespace, found: foreign.Foreign, card: StudentCard) -> None:
     loaded = found.loaded
     c = loaded.student.config
-    assert isinstance(c, SegFormerConfig)  # all foreign layouts are of its kind
+    sizes = [
+        f"{own} {getattr(c, own)}" for own in ("channels", "depths", "heads") if hasattr(c, own)
+    ]
     print(
-        f"{options.destination}: student with channels {c.channels}, depths {c.depths}, "
-        f"heads {c.heads}, {c.num_classes} classes, embedding {c.embed_dim}, from the "
-        f"{found.layout} layout"
+        f"{options.destination}: student with {', '.join(sizes)}, {c.num_classes} classes, "
+        f"embedding {c.embed_dim}, from the {found.layout} layout"
     )
     if not options.classes and len(found.classes) != c.num_classes:
         print("  the source names no classes; name them with --classes a,b,c or --classes FILE")
@@ -139,13 +157,19 @@ def _say(options: argparse.Namespace, found: foreign.Foreign, card: StudentCard)
 
 
 def _grouped(unused: dict[str, str], most: int = 3) -> dict[str, str]:
-    """Keys that were left out; where many begin alike, only how many."""
-    count = Counter((key.partition(".")[0], reason) for key, reason in unused.items())
+    """Keys that were left out; where many begin or end alike, only how many."""
+
+    def groups(key: str, reason: str) -> dict[str, tuple[str, str]]:
+        first, last = key.partition(".")[0], key.rpartition(".")[2]
+        return {f"{first}.…": (first, reason), f"….{last}": (last, reason)}
+
+    alike = [pair for key, reason in unused.items() for pair in groups(key, reason).items()]
+    count = Counter(alike)
     shown = {}
     for key, reason in unused.items():
-        first = key.partition(".")[0]
-        many = count[first, reason] > most
-        shown[f"{first}.… ({count[first, reason]} keys)" if many else key] = reason
+        name, group = max(groups(key, reason).items(), key=lambda pair: count[pair])
+        number = count[name, group]
+        shown[f"{name} ({number} keys)" if number > most else key] = reason
     return shown
 
 
@@ -167,7 +191,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--layout", choices=["auto", *foreign.LAYOUTS], default="auto")
     parser.add_argument("--seed", type=int, default=0, help="of fresh weights for absent parts")
-    parser.add_argument("--classes", default="", help="names a,b,c or a file with one a line")
+    parser.add_argument(
+        "--classes",
+        default="",
+        help="names a,b,c, a file with one a line, or cityscapes, vspw, camvid, ade20k",
+    )
     parser.add_argument("--heads", type=_heads, help="attention heads a,b,c,d; default 1,2,5,8")
     parser.add_argument(
         "--ignore", action="append", default=[], help="regular expression of keys to leave out"

@@ -45,7 +45,10 @@ MADE_OF = ("compare", "adapt")
 API = {"__init__"}
 
 # Families of students, and what turns other programs' weights into them: known to `students` only.
-FAMILY = ("students.segformer", "students.openmmlab", "students.layouts")
+FAMILY = (
+    *("students.segformer", "students.openmmlab", "students.espnetv2"),
+    "students.layouts",
+)
 
 # Arrows that still run the wrong way; a mended one must leave this list, and none may join it.
 MENDING: set[tuple[str, str]] = set()

@@ -63,8 +63,13 @@ class ClassMap(NamedTuple):
         return self.table
 
 
+def data_sets() -> list[str]:
+    """Data sets whose classes are known, by the names that tables use."""
+    return [name for name in _tables() if "_to_" not in name]
+
+
 def class_names(data_set: str) -> tuple[str, ...]:
-    """Names in label order of "vspw", "cityscapes", "camvid" or "ade20k"."""
+    """Names in label order of one of `data_sets`."""
     return tuple(row["name"] for row in _rows(_shipped(data_set), _OF_CLASSES))
 
 
@@ -124,9 +129,12 @@ def _target_of(name: str) -> str:
 
 
 def _known_maps() -> list[str]:
+    return [name for name in _tables() if "_to_" in name]
+
+
+def _tables() -> list[str]:
     folder = resources.files("ditta_jax.data") / "classes"
-    names = [file.name.removesuffix(".csv") for file in folder.iterdir()]
-    return sorted(name for name in names if "_to_" in name)
+    return sorted(file.name.removesuffix(".csv") for file in folder.iterdir())
 
 
 def _shipped(name: str) -> Path:

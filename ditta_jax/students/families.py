@@ -9,6 +9,9 @@ from flax import nnx
 
 from ditta_jax.errors import UserError
 from ditta_jax.students import protocol
+from ditta_jax.students.espnetv2.config import ESPNetv2Config
+from ditta_jax.students.espnetv2.decoder import Decoder as ESPNetv2Decoder
+from ditta_jax.students.espnetv2.encoder import Encoder as ESPNetv2Encoder
 from ditta_jax.students.initialisation import as_torch
 from ditta_jax.students.openmmlab.config import OpenMMLabConfig
 from ditta_jax.students.openmmlab.decoder import LevelNormDecoder
@@ -38,6 +41,7 @@ class Family(NamedTuple):
 FAMILIES = {
     "segformer": Family(SegFormerConfig, MixTransformer, Decoder, as_the_authors),
     "openmmlab": Family(OpenMMLabConfig, MixTransformer, LevelNormDecoder, as_the_authors),
+    "espnetv2": Family(ESPNetv2Config, ESPNetv2Encoder, ESPNetv2Decoder),
 }
 # Checkpoints from before there were families do not name theirs.
 FIRST = "segformer"

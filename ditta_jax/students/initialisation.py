@@ -43,6 +43,8 @@ def fresh_leaf(
     kind = str(path[-1])
     if kind in ("scale", "var"):
         value = np.ones(shape)
+    elif kind == "slope":  # of a PReLU
+        value = np.full(shape, 0.25)
     elif kind == "mean" or "norm" in str(path[-2]):
         value = np.zeros(shape)
     else:

@@ -16,17 +16,20 @@ from ditta_jax.students.layouts import (
     weight_files,
     weight_layout,
 )
+from ditta_jax.students.layouts.espnetv2_layout import ESPNETV2
 from ditta_jax.students.layouts.huggingface_layout import HUGGINGFACE, HUGGINGFACE_5
 from ditta_jax.students.layouts.openmmlab_layout import OPENMMLAB
 from ditta_jax.students.layouts.released_layout import RELEASED
 from ditta_jax.students.layouts.smp_layout import SMP
 from ditta_jax.students.layouts.weight_layout import Loaded
+from ditta_jax.students.protocol import StudentConfig
 
 LAYOUTS = {
     "released": (RELEASED,),
     "huggingface": (HUGGINGFACE, HUGGINGFACE_5),
     "openmmlab": (OPENMMLAB,),
     "smp": (SMP,),
+    "espnetv2": (ESPNETV2,),
 }
 
 
@@ -74,14 +77,16 @@ def read(
     file = weight_files.read(huggingface_folder.weight_file(source) if source.is_dir() else source)
     named = key_names.recognise(file.parts, layouts, str(source), part)
     classes, palette = file.classes, file.palette
+    config: StudentConfig
     if told and named.layout in LAYOUTS["huggingface"]:
         if heads:
             raise UserError(f"--heads is for other layouts; {folder}/config.json says it")
-        config, names = told
-        config = sizes.with_written(config, file.student, str(source))
+        stated, names = told
+        config = sizes.with_written(stated, file.student, str(source))
         classes = classes or names
     else:
-        config = sizes.student_config(named.layout, named.arrays, str(source), heads, file.student)
+        read_sizes = named.layout.sizes or sizes.student_config
+        config = read_sizes(named.layout, named.arrays, str(source), heads, file.student)
     loaded = weight_layout.load(named.layout, config, named.arrays, str(source), seed, ignore)
     beside = {**named.beside, **dict.fromkeys(file.strange, "no array")}
     loaded = loaded._replace(unused=loaded.unused | beside)

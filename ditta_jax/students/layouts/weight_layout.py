@@ -15,6 +15,7 @@ from flax import nnx
 from flax.nnx import traversals
 
 from ditta_jax.errors import UserError
+from ditta_jax.students.protocol import StudentConfig
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import Student, fill, new_student
 
@@ -26,6 +27,7 @@ LINEAR = (("weight", "kernel", "linear"), ("bias", "bias", "vector"))
 POINTWISE = (("weight", "kernel", "pointwise"), ("bias", "bias", "vector"))
 POINTWISE_NO_BIAS = POINTWISE[:1]
 CONV = (("weight", "kernel", "conv"), ("bias", "bias", "vector"))
+CONV_NO_BIAS = CONV[:1]
 
 # Keys without use, as a row of `Layout.unused`: BatchNorm's, in every torch state dict.
 COUNTERS = (r".*\.num_batches_tracked", "a counter that torch's BatchNorm does not compute with")
@@ -59,29 +61,33 @@ class Layout(NamedTuple):
         name: for messages.
         encoder: prefix of the encoder's keys, and the key by whose end an encoder is recognised.
         decoder: likewise; both ends are without the prefix.
-        level: rows repeated for each level.
-        block: rows repeated for each block.
+        unused: (regular expression of keys, why they are not needed).
+        level: rows repeated for each level of a Mix Transformer.
+        block: rows repeated for each of its blocks.
         reduced_block: rows of blocks whose keys come from a reduced map.
         head: rows that occur once.
-        unused: (regular expression of keys, why they are not needed).
         config: type of the students' sizes.
         fixed: sizes that no shape shows and all models of the layout share.
         prepare: makes arrays of a kind that the rows cannot say into ones that they can.
         beside: prefix of a third part, which stands beside the decoder.
+        rows: of another encoder, all of them for given sizes; then there are no others.
+        sizes: of another encoder, like `sizes.student_config`.
     """
 
     name: str
     encoder: tuple[str, str]
     decoder: tuple[str, str]
-    level: Sequence[Layer]
-    block: Sequence[Layer]
-    reduced_block: Sequence[Layer]
-    head: Sequence[Layer]
     unused: Sequence[tuple[str, str]]
+    level: Sequence[Layer] = ()
+    block: Sequence[Layer] = ()
+    reduced_block: Sequence[Layer] = ()
+    head: Sequence[Layer] = ()
     config: type = SegFormerConfig
     fixed: Mapping[str, Any] = MappingProxyType({})
     prepare: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = dict
     beside: str = ""
+    rows: Callable[[Any], Sequence[Layer]] | None = None
+    sizes: Callable[..., StudentConfig] | None = None
 
 
 class Weight(NamedTuple):
@@ -119,6 +125,9 @@ def expand(layout: Layout, config: Any) -> list[Weight]:
                 path = _path(f"{layer.here.format(**indices)}.{here}")
                 weights.append(Weight(keys, path, form, layer.group))
 
+    if layout.rows:
+        add(layout.rows(config))
+        return weights
     for level, depth in enumerate(config.depths):
         coarse = len(config.depths) - 1 - level
         add(layout.level, level=level, number=level + 1, coarse=coarse)
@@ -136,7 +145,7 @@ def _path(dotted: str) -> Path:
 
 def load(
     layout: Layout,
-    config: SegFormerConfig,
+    config: StudentConfig,
     arrays: Mapping[str, np.ndarray],
     source: str,
     seed: int = 0,
