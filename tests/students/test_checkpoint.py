@@ -125,7 +125,7 @@ ABSENT = object()
 EDITS = [
     ("family", 3, "'family' must be a name, not 3"),
     ("family", "../x", "'family' must be a name"),
-    ("family", "resnet", "student family must be one of segformer, openmmlab, espnetv2, not 'resnet'"),
+    ("family", "net", "student family must be one of segformer, openmmlab, espnetv2, not 'net'"),
     ("config", ABSENT, "'config' must be an object, not None"),
     ("config", [], "'config' must be an object, not []"),
     ("config.wings", 2, "'config.wings' is unknown; known: num_classes, channels"),
