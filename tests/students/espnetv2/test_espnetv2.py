@@ -9,7 +9,7 @@ import pytest
 
 from ditta_jax import convert
 from ditta_jax.algorithm import adaptation, inference
-from ditta_jax.algorithm.adaptation import AdaptationSettings, WarmUp
+from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.data.class_tables import class_names, class_palette
 from ditta_jax.errors import UserError
@@ -178,7 +178,7 @@ def test_sizes_that_no_student_has_are_refused(sizes, words):
 
 
 def test_it_goes_through_the_adaptation_with_all_its_statistics(student):
-    """Shapes only: the program takes minutes to compile on a CPU."""
+    """Shapes only: on a CPU the program takes a minute to compile."""
     network, graph, encoder = split_student(student, "decoder")
     assert set(network.params) == {"decoder", "fusion"} and set(network.statistics) == {"decoder"}
     # 3 normalisations in each of 4 poolings, 3 between each two of them; mean and variance
@@ -186,7 +186,7 @@ def test_it_goes_through_the_adaptation_with_all_its_statistics(student):
 
     def run(network, frames, labels, ids):
         features = inference.encode(graph, encoder, network, frames)
-        warm_up = WarmUp(features, labels, ids, jnp.ones(T, bool))
+        warm_up = TaughtFrames(features, labels, ids, jnp.ones(T, bool))
         state = adaptation.new_state(network, O, jax.random.key(0), "decoder")
         settings = AdaptationSettings(INNER, "decoder")
         return adaptation.adapt(state, graph, encoder, warm_up, Hyperparameters(), settings, 2)
