@@ -5,6 +5,7 @@ passes between them: no array, no collective. A process that dies is not waited 
 process 0 dies JAX ends the others.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,13 +96,17 @@ def _meet(parallel: Any) -> tuple[int, int]:
             "process_id": parallel.process,
             "cluster_detection_method": "deactivate",
         }
+    # said, since JAX ends a process that waits in vain without another word of ours
+    place = "" if parallel.coordinator == AUTO else f" at {parallel.coordinator}"
+    line = f"waiting for the run's other processes{place}, {_MEETING_SECONDS} s at most"
+    print(line, file=sys.stderr, flush=True)
     try:
         jax.distributed.initialize(**where)
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"parallel.coordinator: {parallel.coordinator}: the processes of this run did not "
-            f"meet: {reason}"
+            f"parallel.coordinator: {parallel.coordinator}: the run's processes did not meet "
+            f"({reason}); give the address of process 0, parallel.processes and parallel.process"
         ) from error
     return jax.process_index(), jax.process_count()
 

@@ -3,11 +3,13 @@
 import signal
 import socket
 
+import jax
 import pytest
 
 from ditta_jax.configuration import default_config
 from ditta_jax.configuration.check import checked
 from ditta_jax.errors import UserError
+from ditta_jax.runs import hosts
 from tests import small_run
 
 AREA = "Run folders"
@@ -84,6 +86,20 @@ def test_settings_that_do_not_fit_are_refused(settings, message):
     config.parallel.update(settings)
     with pytest.raises(UserError, match=message):
         checked(config)
+
+
+def test_where_the_environment_tells_nothing_it_is_said(tmp_path, monkeypatch, said):
+    def none_there(**where):
+        assert "coordinator_address" not in where
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", none_there)
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    config = default_config()
+    config.parallel.coordinator = "auto"
+    with pytest.raises(UserError) as caught, hosts.joined(config.parallel, tmp_path):
+        pass
+    assert "did not meet" in said(str(caught.value)) and "address of process 0" in str(caught.value)
 
 
 def test_adapted_students_are_kept_by_one_process_only():
