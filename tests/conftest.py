@@ -12,7 +12,7 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count={DEVICES}"
 ).strip()
 # No dtype and no axis is added in silence, in commands that tests start neither.
-if os.environ.get("DITTA_TEST_STRICT"):  # not yet the default: not every test ran so
+if os.environ.get("DITTA_TEST_STRICT", "1") != "0":
     os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
     os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # Compiled programs are kept between workers and runs: most of the suite's time is compilation.
