@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree, UInt8
+from jaxtyping import Array, Float, PyTree, UInt8
 
 from ditta_jax.algorithm import inference, precision
 from ditta_jax.algorithm.model import Model
@@ -17,6 +17,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.methods import registry, stream
 from ditta_jax.methods.protocol import Fixed, Frame, Method, Prepared, WarmUp
 from ditta_jax.runs.clock import Clock
+from ditta_jax.students.platform import platform
 
 CHUNK = 8  # frames per compiled call of stage D: hides dispatch, bounds what is in flight
 FROZEN = "frozen"
@@ -80,24 +81,25 @@ def label_warm_up(
         UserError: the student's output is not finite.
     """
     features, kept, labels, reliability = [], [], [], []
-    last = None
-    for index, raw, image in inputs(frames, settings.scale, settings.divisor, stop=stop):
-        size = raw.shape[:2]
+    recomputed = settings.stochastic_depth > 0 or "encoder" in model.network.params
+    at_once = _warm_up_frames_at_once()
+    for chunk in _chunks(inputs(frames, settings.scale, settings.divisor, stop=stop), at_once):
+        size = chunk[0][1].shape[:2]
         inner = input_size(size, settings.scale, settings.divisor)
-        frame = jnp.asarray(image[None], model.compute)
-        levels = inference.encode(model.graph, model.encoder, model.network, frame)
+        images_made = _stacked(chunk, at_once, model)
+        levels = inference.encode(model.graph, model.encoder, model.network, images_made)
         plain = inference.label_plain(
             model.graph, model.encoder, model.network, levels, size, inner
         )
-        labels.append(np.asarray(plain.label[0]))
-        reliability.append(np.asarray(plain.reliability[0], np.float32))
-        _check_finite(labels[-1], model, f"{name}: the student's output on frame {index}")
-        last = jax.tree.map(lambda x: x[0], levels)
-        recomputed = settings.stochastic_depth > 0 or "encoder" in model.network.params
-        features.append(frame[0] if recomputed else last)
-        if images:
-            kept.append(frame[0])
-        advance()
+        labels += list(np.asarray(plain.label)[: len(chunk)])
+        reliability += list(np.asarray(plain.reliability, np.float32)[: len(chunk)])
+        for place, (index, _, _) in enumerate(chunk):
+            _check_finite(labels[index], model, f"{name}: the student's output on frame {index}")
+            last = jax.tree.map(lambda x, place=place: x[place], levels)
+            features.append(images_made[place] if recomputed else last)
+            if images:
+                kept.append(images_made[place])
+            advance()
     return WarmUp(
         name,
         features,
@@ -108,6 +110,11 @@ def label_warm_up(
         last,
         scored,
     )
+
+
+def _warm_up_frames_at_once() -> int:
+    """Frames per compiled call of stage A: as in D, but on a CPU, where padding costs a frame."""
+    return 1 if platform() == "cpu" else CHUNK
 
 
 # ---------------------------------------------------------------------------- D: inference
@@ -169,10 +176,8 @@ def _label_chunks(model, methods, prepared, seen, fixed, clocks, several):
     """Chunks of frames with the labels of each method, a chunk of maps each."""
     # donated from here on, and what is prepared may be wanted again
     states = {name: jax.tree.map(jnp.copy, prepared[name].state) for name in methods}
-    for chunk in _chunks(seen):
-        made = np.stack([image for _, _, image in chunk])
-        made = np.pad(made, [(0, CHUNK - len(chunk)), (0, 0), (0, 0), (0, 0)], mode="edge")
-        images = jnp.asarray(made, model.compute)
+    for chunk in _chunks(seen, CHUNK):
+        images = _stacked(chunk, CHUNK, model)
         with clocks.encoder.running(), jax.transfer_guard("disallow"):
             features = inference.encode(model.graph, model.encoder, model.network, images)
             jax.block_until_ready(features)
@@ -210,11 +215,18 @@ def _own_inputs(prepared: Prepared, indices: list[int]) -> PyTree:
     return jax.tree.map(lambda *x: jnp.stack(x), *own)
 
 
-def _chunks(items) -> Iterator[list]:
+def _stacked(chunk: list, count: int, model: Model) -> Float[Array, "count Hi Wi 3"]:
+    """The inputs of a chunk on the device, the last one repeated up to so many."""
+    made = np.stack([image for _, _, image in chunk])
+    made = np.pad(made, [(0, count - len(chunk)), (0, 0), (0, 0), (0, 0)], mode="edge")
+    return jnp.asarray(made, model.compute)
+
+
+def _chunks(items, count: int) -> Iterator[list]:
     chunk = []
     for item in items:
         chunk.append(item)
-        if len(chunk) == CHUNK:
+        if len(chunk) == count:
             yield chunk
             chunk = []
     if chunk:

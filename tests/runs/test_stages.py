@@ -12,6 +12,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.methods import ditta, registry
 from ditta_jax.methods.protocol import Prepared
 from ditta_jax.runs import stages
+from ditta_jax.students.platform import compiling_for
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
 
@@ -71,6 +72,31 @@ def test_stage_a_keeps_images_where_a_method_needs_them(model, frames, settings)
     deep = dataclasses.replace(settings, stochastic_depth=0.1)
     recomputed = stages.label_warm_up(model, frames, deep, stop=1)
     np.testing.assert_array_equal(recomputed.features[0], image)
+
+
+@pytest.mark.parametrize("at_once", [2, 3])  # three frames: with padding, and without
+def test_a_batch_of_warm_up_frames_is_labelled_as_one_by_one(
+    model, frames, settings, at_once, monkeypatch
+):
+    single = stages.label_warm_up(model, frames, settings, stop=3, images=True)
+    monkeypatch.setattr(stages, "_warm_up_frames_at_once", lambda: at_once)
+    batched = stages.label_warm_up(model, frames, settings, stop=3, images=True)
+    np.testing.assert_array_equal(batched.labels, single.labels)
+    np.testing.assert_allclose(batched.reliability, single.reliability, rtol=0, atol=1e-6)
+    assert len(batched.features) == len(batched.images) == 3
+    for found, expected in (
+        (batched.features, single.features),
+        (batched.images, single.images),
+        (batched.last, single.last),
+    ):
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("platform", "frames_at_once"), [("cpu", 1), ("gpu", 8), ("tpu", 8)])
+def test_only_a_cpu_labels_warm_up_frames_one_by_one(platform, frames_at_once):
+    with compiling_for(platform):
+        assert stages._warm_up_frames_at_once() == frames_at_once
 
 
 def test_an_array_serves_as_frames(model, frames, settings, warm_up):
