@@ -221,6 +221,8 @@ def _refuse_another_training(file: Path, sizes: StudentConfig, config: ConfigDic
     nothing else would notice that the second half of a training has another rate than the first.
     """
     training = {k: v for k, v in config.train.to_dict().items() if k not in _NO_MATTER}
+    if not training["clips"]:
+        del training["clips"]  # as trainings were noted before there were clips
     own = {
         "family": families.name_of(sizes),
         **dataclasses.asdict(sizes),
