@@ -13,6 +13,7 @@ TWO_FRAMES_UNTIL = 0.48
 WARM_UP_STEPS = 40
 LAST_RATE = 0.02  # of the highest learning rate
 MASK_PROMPT_SHARE = 0.2
+ALL_OBJECTS = 14  # of a frame; beside its image's features, more of them cost next to nothing
 
 
 class Step(NamedTuple):
@@ -40,7 +41,7 @@ def plan_step(spent: float, step: int) -> Step:
         return Step(3, 2, 4, mask_prompt)
     draw = rng.random()
     if draw < 0.3:  # a click is still worth practising on many clips
-        return Step(4, 1, 6, False)
+        return Step(4, 1, ALL_OBJECTS, False)
     if draw < 0.65:
         return Step(2, 4, 3, mask_prompt)
     if draw < 0.85:
@@ -56,8 +57,11 @@ def learning_rate(spent: float, step: int) -> float:
 
 
 def balance(spent: float) -> float:
-    """Return the weight of the balanced cross entropy: from 0.75 down to 0.2 by mid-training."""
-    return max(0.2, 0.75 - 1.1 * spent)
+    """Return the weight of the balanced cross entropy: from 0.75 down to 0 by two thirds.
+
+    Small objects need it at first; to the end, it has their masks reach beyond them.
+    """
+    return max(0.0, 0.75 - 1.1 * spent)
 
 
 def average_decay(step: int) -> float:

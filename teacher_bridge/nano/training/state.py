@@ -65,6 +65,12 @@ class TrainingState:
         torch.save(content, partial)
         partial.replace(path)
 
+    def begin(self, weights: dict[str, Tensor], seconds: float) -> None:
+        """Take over weights without their optimisers, as if so many seconds had been spent."""
+        self.model.load_state_dict(weights)
+        self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.seconds = seconds
+
     def load(self, path: Path) -> None:
         """Read a state that `save` wrote."""
         content = read_torch_file(path)

@@ -4,7 +4,12 @@
 
 Each worker is one process with one thread, which on few cores outruns threads within operators;
 gradients are averaged after every step. The schedule follows the time budget, so training ends
-on time on any machine. `--resume` goes on from `OUT/state.pt`, its time spent counted.
+on time on any machine. `--resume` goes on from `OUT/state.pt`, its time spent counted;
+`--start WEIGHTS` from weights alone, such as those that ship, late in the schedule:
+
+    python -m teacher_bridge.nano.training.train --out runs/nano --hours 5 --start shipped
+
+trains for the last 40 % of five hours.
 """
 
 from __future__ import annotations
@@ -19,12 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, multiprocessing, nn
 
-from teacher_bridge.nano.build import write_weights
+from teacher_bridge.nano.build import WEIGHTS, read_weights, write_weights
 from teacher_bridge.nano.training.batches import ClipPool
 from teacher_bridge.nano.training.schedule import balance, plan_step
 from teacher_bridge.nano.training.state import TrainingState
 from teacher_bridge.nano.training.unroll import Unroller
 
+SHIPPED = "shipped"
 CLIP_LENGTH = 8
 FIRST_POOL = 150  # clips per worker before the first step
 POOL = 1800  # clips per worker, 1.2 MB each
@@ -58,11 +64,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: cores")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/state.pt")
+    parser.add_argument("--start", default="", help="a file of weights to go on from, or shipped")
+    parser.add_argument(
+        "--start-at", type=float, default=0.6, help="share of --hours they count as (default 0.6)"
+    )
     parser.add_argument("--max-steps", type=int, default=None, help="stop early, for tests")
     parser.add_argument("--first-pool", type=int, default=FIRST_POOL, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.hours <= 0 or options.workers < 1 or options.first_pool < 1:
         parser.error("--hours, --workers and --first-pool must be positive")
+    if not 0 <= options.start_at < 1 or (options.start and options.resume):
+        parser.error("--start-at must be 0 or more and below 1, and --start without --resume")
     return options
 
 
@@ -77,6 +89,9 @@ def run_worker(rank: int, options: argparse.Namespace) -> None:
     state = TrainingState(options.seed)
     if options.resume:
         state.load(options.out / "state.pt")
+    elif options.start:
+        path = WEIGHTS if options.start == SHIPPED else Path(options.start)
+        state.begin(read_weights(path), options.start_at * options.hours * 3600)
     journal = Journal(options.out / "log.txt") if rank == 0 else None
     train(state, rank, options, journal)
     if options.workers > 1:
