@@ -1,5 +1,7 @@
 """Start values, schedule, unrolling, averaging of weights, saving and resuming."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ pytest.importorskip("sam2")
 pytest.importorskip("skimage")
 
 from teacher_bridge.nano.build import WEIGHTS, build_nano_predictor, read_weights
-from teacher_bridge.nano.training import train
+from teacher_bridge.nano.training import limits, train
 from teacher_bridge.nano.training.batches import ClipPool
+from teacher_bridge.nano.training.clips import make_clip
 from teacher_bridge.nano.training.schedule import (
     Step,
     average_decay,
@@ -140,3 +143,18 @@ def test_training_goes_on_from_weights_alone(tmp_path, capsys):
     with pytest.raises(SystemExit):
         train.main([*command, "--start", "shipped", "--resume"])
     assert "--start without --resume" in capsys.readouterr().err
+
+
+def test_what_limits_a_model_is_measured_object_by_object(state):
+    clip = make_clip(0, limits.LENGTH)
+    rows = limits.limits_of(state.model.eval(), clip)
+    state.model.train()
+    areas = rows[:, 0]
+    assert rows.shape == (len(areas), 1 + len(limits.COLUMNS)) and (areas >= 150).all()
+    told = dict(zip(limits.COLUMNS, rows[:, 1:].T, strict=True))
+    assert (told["answer"] <= told["best of 4"]).all()
+    for coarse, fine in pairwise(("grid 48", "grid 64", "grid 96")):
+        assert 0.5 < told[coarse].mean() < told[fine].mean() < 1
+    # An answer's IoU follows from what it misses and what it adds.
+    iou = (1 - told["missed"]) / (1 + told["added"])
+    np.testing.assert_allclose(told["answer"], iou, rtol=1e-5)
