@@ -336,6 +336,7 @@ OUT_OF_RANGE = {
     "tent.lr": LEARNING_RATE,
     "tent.optimiser": ("", "adamw"),
     "tent.norms": ("layer",),
+    "ditta_cuts.distance": SHARE,
     "auxadapt.lr": LEARNING_RATE,
     "auxadapt.optimiser": ("", "adamw"),
     "cotta.lr": LEARNING_RATE,

@@ -17,6 +17,11 @@ METHODS: Schema = {
             "batch, of TENT's authors",
         ),
     },
+    "ditta_cuts": {
+        "distance": Setting(
+            0.3, SHARE, "share of the pixels that change class between two frames at a scene cut"
+        ),
+    },
     "auxadapt": {
         "lr": Setting(
             0.1, LEARNING_RATE, "learning rate of AuxAdapt; chosen on the demo's video_val"
