@@ -53,7 +53,7 @@ class DittaCuts(ditta.Ditta):
         shares = scene_cuts.class_shares(before, model.num_classes)
         return prepared._replace(state=State(prepared.state, shares, jnp.asarray(False)))
 
-    def step(self, scene: Scene, state: State, frame: Frame):
+    def step(self, scene: Scene, state, frame: Frame):
         """Label a frame by both, and take DiTTA's labels as long as there was no cut."""
         adapted, label = super().step(scene, state.adapted, frame)
         student = join_student(scene.graph, scene.encoder, scene.network)
