@@ -26,6 +26,7 @@ CHOICES = (
     "loss on logits: loss.on=logits",
     "radius 1: fusion.radius=1",  # the demo student's own is 2
     "radius 4: fusion.radius=4",
+    "one pass: tta.iters=1",
     "classifier only: tta.train=classifier",
     "norms: tta.train=norms",
 )
