@@ -30,7 +30,7 @@ class Model(NamedTuple):
 
 
 def take_apart(student: Student, compute: str, train: str = "decoder") -> Model:
-    """Split a student into what adapts and what does not, in the dtype of computation.
+    """Put a student on the device, split into what adapts and what does not.
 
     Args:
         student: not changed.
@@ -40,9 +40,9 @@ def take_apart(student: Student, compute: str, train: str = "decoder") -> Model:
     network, graph, encoder = split_student(student, train)
     if compute == "float64":
         network = precision.cast(network, compute)
-    return Model(
-        graph, precision.cast(encoder, compute), network, compute, student.config.num_classes
-    )
+    # once, where weights are the host's as converters leave them: not with every frame
+    encoder, network = jax.device_put((precision.cast(encoder, compute), network))
+    return Model(graph, encoder, network, compute, student.config.num_classes)
 
 
 def adapted_student(student: Student, network: Adaptable) -> Student:

@@ -3,6 +3,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from ditta_jax.algorithm.model import take_apart
 from ditta_jax.algorithm.settings import Settings
@@ -54,6 +55,15 @@ def frames():
 @pytest.fixture(scope="module")
 def warm_up(model, frames, settings):
     return stages.label_warm_up(model, frames, settings, "street", stop=2)
+
+
+def test_weights_that_converters_leave_on_the_host_go_to_the_device_once(model):
+    student = new_student(CONFIG)
+    nnx.update(student, jax.tree.map(np.asarray, nnx.state(student)))
+    own = take_apart(student, "float32")
+    for found, expected in zip(jax.tree.leaves(own[1:3]), jax.tree.leaves(model[1:3]), strict=True):
+        assert isinstance(found, jax.Array)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_stage_a_labels_the_warm_up_frames_only(warm_up):
