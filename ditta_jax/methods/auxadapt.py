@@ -106,7 +106,9 @@ class AuxAdapt(Method):
 
         def loss(decoder):
             main, auxiliary = Both(graph, encoder, network, decoder).logits(features)
-            decided = jax.nn.one_hot((main + auxiliary).argmax(-1), main.shape[-1])
+            decided = jax.nn.one_hot(
+                (main + auxiliary).argmax(-1), main.shape[-1], dtype=main.dtype
+            )
             return -(decided * jax.nn.log_softmax(auxiliary)).sum(-1).mean()
 
         value, gradient = jax.value_and_grad(loss)(state.decoder)
