@@ -4,9 +4,13 @@
     python -m ditta_jax.compare --config configs/compare_camvid.py \
         --config.student.checkpoint=runs/camvid/student
 
-Such a student is trained by configs/camvid.py. With one of Cityscapes (converted ESPNetv2 weights,
-for example) add --config.data.class_map=cityscapes_to_camvid --config.input.scale=1024,512 and the
-student's own classes: --config.classes= --config.palette=
+Such a student is trained by configs/camvid.py. With one of Cityscapes, ESPNetv2 for example:
+
+    python -m ditta_jax.convert espnetv2_s_2.0_city_1024x512.pth runs/espnetv2
+    python -m ditta_jax.compare --config configs/compare_camvid.py \
+        --config.student.checkpoint=runs/espnetv2 \
+        --config.data.class_map=cityscapes_to_camvid \
+        --config.input.scale=1024,512 --config.input.divisor=512
 
 One clip: no interval over videos. The teacher is optical flow, which needs no weights. A tiny
 variant: --config.data.max_frames=20 --config.compare.seeds=0 --config.compare.percents=50
