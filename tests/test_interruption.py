@@ -14,7 +14,8 @@ AREA = "Run folders"
 HEAD = """
 import gc, signal, sys, time, weakref
 from ditta_jax.errors import UserError, run, stop_if_interrupted
-signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where it is ignored,
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # or under nohup
 
 def busy(seconds):
     end = time.monotonic() + seconds
