@@ -5,12 +5,15 @@ For settings, and for the JSON files that people may edit.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ditta_jax import names
+from ditta_jax.errors import UserError
 from ditta_jax.labels import IGNORE
 
 MOST_CLASSES = IGNORE  # labels are bytes, and the last one means "not labelled"
@@ -125,6 +128,35 @@ def fitted(value: Any, like: Any, allowed: Range) -> Any:
     return value
 
 
+def fit_fields(
+    own: Any,
+    allowed: Mapping[str, Range],
+    title: str = "'{}'",
+    likes: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Put the fields of a frozen dataclass that is being made into their types and ranges.
+
+    Args:
+        own: the value; None stays in a field whose default it is.
+        allowed: by the fields' names; a field that is not there may have any value.
+        title: of a field in messages, around its name.
+        likes: values of the types that fields have whose defaults do not show them.
+
+    Raises:
+        UserError: names the field, the value and what is allowed.
+    """
+    for field in dataclasses.fields(own):
+        value = getattr(own, field.name)
+        if field.name not in allowed or (value is None and field.default is None):
+            continue
+        try:
+            like = likes.get(field.name, field.default)
+            value = fitted(value, like, allowed[field.name])
+        except ValueError as error:
+            raise UserError(f"{title.format(field.name)} {error}") from None
+        object.__setattr__(own, field.name, value)  # a whole number for a real one, say
+
+
 def _as_kind(value: Any, like: Any) -> Any:
     if not isinstance(value, bool | int | float | str) and getattr(value, "shape", None) == ():
         value = value.item()
@@ -155,6 +187,7 @@ def shown(value: object, most: int = 80) -> str:
     return said if len(said) <= most else said[: most - 1] + "…"
 
 
+FLAG = anything("True or False")
 SHARE = between(0.0, 1.0)
 RATE_BELOW_ONE = between(0.0, 1.0, below=True)
 LEARNING_RATE = between(0.0, 1.0)
@@ -187,7 +220,7 @@ SETTINGS: dict[str, Range] = {
         1,
         distinct=True,
     ),
-    "gradient_norm": anything("True or False"),
+    "gradient_norm": FLAG,
     "temperature": between(1e-3, 1e3),
     "stochastic_depth": RATE_BELOW_ONE,
     "threshold": SHARE,
@@ -197,6 +230,28 @@ SETTINGS: dict[str, Range] = {
     "matmul": one_of("default", "high", "highest"),
     "protocol": one_of("freeze", "online"),
     "seed": between(0, 2**32 - 1),
+}
+
+OPTIMISERS = ("adam", "sgd")
+
+# What methods may be told, by their names and those of their fields.
+METHODS: dict[str, dict[str, Range]] = {
+    "tent": {
+        "lr": LEARNING_RATE,
+        "optimiser": one_of(*OPTIMISERS),
+        "norms": one_of("batch", "all"),
+    },
+    "ditta_cuts": {"distance": SHARE},
+    "auxadapt": {"lr": LEARNING_RATE, "optimiser": one_of(*OPTIMISERS)},
+    "cotta": {
+        "lr": LEARNING_RATE,
+        "params": one_of("all", "decoder", "classifier", "norms"),
+        "momentum": SHARE,
+        "restore": SHARE,
+        "threshold": SHARE,
+        "scales": several(between(0.05, 8.0), "scales in 0.05 … 8", 1, 32),
+        "flip": FLAG,
+    },
 }
 
 CLASS_NAME = text("a name", empty=False)

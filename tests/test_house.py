@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "labels": set(),
     "names": set(),
-    "ranges": {"labels", "names"},
+    "ranges": {"errors", "labels", "names"},
     "configuration": _ALL,
     "metrics": _ALL,
     "data": _ALL,

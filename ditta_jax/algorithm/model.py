@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from flax import nnx
+from jaxtyping import PyTree
 
 from ditta_jax.algorithm import precision
 from ditta_jax.students.parts import Adaptable, join_student, split_student
@@ -56,6 +57,7 @@ def adapted_student(student: Student, network: Adaptable) -> Student:
     return join_student(graph, encoder, precision.cast(network, "float32"))
 
 
-def is_finite(network: Adaptable) -> bool:
-    """Whether every number of a network is finite."""
-    return all(np.isfinite(np.asarray(x, np.float64)).all() for x in jax.tree.leaves(network))
+def fault_of_weights(weights: PyTree) -> str | None:
+    """Why adapted weights must not be used: a number among them is not finite; None: they may."""
+    finite = all(np.isfinite(np.asarray(x, np.float64)).all() for x in jax.tree.leaves(weights))
+    return None if finite else "adapted weights are not finite"

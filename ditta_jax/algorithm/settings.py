@@ -4,8 +4,7 @@ import dataclasses
 
 from ditta_jax.algorithm.adaptation import TERMS, AdaptationSettings
 from ditta_jax.algorithm.optimiser import Hyperparameters
-from ditta_jax.errors import UserError
-from ditta_jax.ranges import SETTINGS, fitted
+from ditta_jax.ranges import SETTINGS, fit_fields
 
 _LR = 1e-3  # the paper's
 
@@ -73,16 +72,7 @@ class Settings:
         Raises:
             UserError: names the setting, the value and what is allowed.
         """
-        for field in dataclasses.fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name == "lr" and value is None:
-                continue
-            like = _LR if name == "lr" else field.default
-            try:
-                value = fitted(value, like, SETTINGS[name])
-            except ValueError as error:
-                raise UserError(f"{name} {error}") from None
-            object.__setattr__(self, name, value)  # a whole number for a real one, say
+        fit_fields(self, SETTINGS, "{}", likes={"lr": _LR})
 
     def hyperparameters(self) -> Hyperparameters:
         """The numbers that a compiled adaptation takes as arguments."""

@@ -12,13 +12,12 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from ditta_jax.configuration.data_section import DATA
-from ditta_jax.configuration.method_sections import METHODS
-from ditta_jax.configuration.setting import FLAG as _FLAG
-from ditta_jax.configuration.setting import FOLDER as _FOLDER
-from ditta_jax.configuration.setting import Schema, Setting
+from ditta_jax.configuration.method_sections import SECTIONS
+from ditta_jax.configuration.setting import FOLDER, Schema, Setting
 from ditta_jax.configuration.train_section import TRAIN
 from ditta_jax.ranges import (
     COLOUR,
+    FLAG,
     MOST_CLASSES,
     SETTINGS,
     SHARE,
@@ -69,7 +68,7 @@ SCHEMA: Schema = {
         ),
         "supervised": Setting(
             "",
-            _FOLDER,
+            FOLDER,
             "folder of a student of the same sizes trained on clips, for the method supervised; "
             "empty: checkpoint is one",
         ),
@@ -103,7 +102,7 @@ SCHEMA: Schema = {
         ),
         "checkpoint": Setting(
             "",
-            _FOLDER,
+            FOLDER,
             "file of its weights, or sha256:<hex> where they are on another machine",
         ),
         "target": Setting(
@@ -134,10 +133,10 @@ SCHEMA: Schema = {
         "threshold_later": Setting(0.8, SHARE, "the same on later frames", "0.8"),
         "max_objects": Setting(100, between(1, 10000), "prompted in a video at most", "100"),
         "cache": Setting(
-            "", _FOLDER, "folder of requests and masklets; empty: <output>/teacher_cache"
+            "", FOLDER, "folder of requests and masklets; empty: <output>/teacher_cache"
         ),
-        "python": Setting("", _FOLDER, "interpreter of the teacher process; empty: this one"),
-        "run": Setting(True, _FLAG, "False: never start the teacher, say what is missing"),
+        "python": Setting("", FOLDER, "interpreter of the teacher process; empty: this one"),
+        "run": Setting(True, FLAG, "False: never start the teacher, say what is missing"),
         "threads": Setting(0, between(0, 1024), "of the teacher on a CPU; 0: its own choice"),
         "workers": Setting(
             1, between(1, 1024), "processes of the teacher that share the videos, over its devices"
@@ -180,14 +179,14 @@ SCHEMA: Schema = {
             "norms or all",
             "decoder",
         ),
-        "save": Setting(False, _FLAG, "keep the adapted students: <run>/students/<video>/<method>"),
+        "save": Setting(False, FLAG, "keep the adapted students: <run>/students/<video>/<method>"),
         "least_frames": Setting(
             0,
             SETTINGS["least_frames"],
             "frames that every warm-up is padded to at least; 0: sizes 1 2 3 4 6 8 12 16 …",
         ),
     },
-    **METHODS,
+    **SECTIONS,
     "encoder": {
         "stochastic_depth": Setting(
             0.0,
@@ -319,18 +318,18 @@ SCHEMA: Schema = {
         "page": Setting(
             60, between(0, 10**6), "frames of each video in report.html, at most; 0: no page"
         ),
-        "video": Setting(True, _FLAG, "write overlay.mp4 of each video"),
-        "predictions": Setting(True, _FLAG, "write every predicted label map"),
+        "video": Setting(True, FLAG, "write overlay.mp4 of each video"),
+        "predictions": Setting(True, FLAG, "write every predicted label map"),
         "gradient_norm": Setting(
             False,
             SETTINGS["gradient_norm"],
             "a further column of the losses: the gradient's norm at each step",
         ),
         "tensorboard": Setting(
-            False, _FLAG, "write losses, scores, curves, pictures and settings for TensorBoard"
+            False, FLAG, "write losses, scores, curves, pictures and settings for TensorBoard"
         ),
         "reference": Setting(
-            "", _FOLDER, "of another run, whose curves TensorBoard shows beside this one's"
+            "", FOLDER, "of another run, whose curves TensorBoard shows beside this one's"
         ),
         "experiment": Setting(
             "",
@@ -341,7 +340,7 @@ SCHEMA: Schema = {
     "profile": {
         "folder": Setting(
             "",
-            _FOLDER,
+            FOLDER,
             "JAX traces of the videos below go there, for XProf or Perfetto; empty: none",
         ),
         "videos": Setting(

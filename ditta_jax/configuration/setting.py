@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ditta_jax.ranges import Range, anything, text
+from ditta_jax.ranges import Range, text
 
 
 class Setting(NamedTuple):
@@ -28,5 +28,4 @@ class Setting(NamedTuple):
 
 Schema = dict[str, "Setting | Schema"]
 
-FLAG = anything("True or False")
 FOLDER = text("a path, or empty")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ditta_jax.configuration.setting import FLAG, FOLDER, Schema, Setting
+from ditta_jax.configuration.setting import FOLDER, Schema, Setting
 from ditta_jax.ranges import (
+    FLAG,
     LEARNING_RATE,
     RATE_BELOW_ONE,
     Range,

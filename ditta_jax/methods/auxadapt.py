@@ -25,7 +25,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
 from ditta_jax.algorithm import inference
-from ditta_jax.algorithm.model import Model, is_finite
+from ditta_jax.algorithm.model import Model, fault_of_weights
 from ditta_jax.algorithm.settings import Settings
 from ditta_jax.methods import one_step
 from ditta_jax.methods.protocol import Frame, Method, Prepared, Scene, WarmUp
@@ -60,14 +60,6 @@ class AuxAdapt(Method):
     title: ClassVar[str] = "AuxAdapt"
     can_learn_along: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        """Refuse values that do not exist.
-
-        Raises:
-            UserError: names the setting, the value and what is allowed.
-        """
-        one_step.check("auxadapt", self.optimiser, self.lr)
-
     def draws(self, settings: Settings) -> bool:
         """Nothing: the auxiliary starts as a copy, and dropout is off."""
         return False
@@ -82,8 +74,7 @@ class AuxAdapt(Method):
 
         seen = one_step.features_to_learn_from(model, warm_up, settings)
         state, rows = one_step.walk(State(decoder, self._moves().init(decoder)), learn, seen)
-        fault = None if is_finite(state.decoder) else "adapted weights are not finite"
-        return Prepared(state, rows, kept_frozen=fault)
+        return Prepared(state, rows, kept_frozen=fault_of_weights(state.decoder))
 
     def step(self, scene: Scene, state: State, frame: Frame):
         """Label a frame by both networks, and learn from it where that goes on."""

@@ -32,12 +32,11 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from ditta_jax.algorithm import inference
-from ditta_jax.algorithm.model import Model, is_finite
+from ditta_jax.algorithm.model import Model, fault_of_weights
 from ditta_jax.algorithm.settings import Settings
-from ditta_jax.errors import UserError
 from ditta_jax.methods import one_step
 from ditta_jax.methods.protocol import IMAGES, Frame, Method, Prepared, Scene, WarmUp
-from ditta_jax.students.groups import GROUPS, members
+from ditta_jax.students.groups import members
 from ditta_jax.students.parts import Adaptable, join_student, split_student
 from ditta_jax.students.resize import bilinear
 from ditta_jax.students.student import Student
@@ -89,22 +88,6 @@ class CoTTA(Method):
     needs: ClassVar[frozenset[str]] = frozenset({IMAGES})
     can_learn_along: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        """Refuse values that do not exist.
-
-        Raises:
-            UserError: names the setting, the value and what is allowed.
-        """
-        if self.params not in GROUPS:
-            raise UserError(f"cotta.params must be one of {', '.join(GROUPS)}")
-        if not 0 <= self.lr < float("inf"):
-            raise UserError(f"cotta.lr must be a number 0 or more, not {self.lr}")
-        for name in ("momentum", "restore", "threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"cotta.{name} must be in 0 … 1, not {getattr(self, name)}")
-        if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
-            raise UserError("cotta.scales must be numbers above 0, at least one")
-
     def draws(self, settings: Settings) -> bool:
         """Which weights return to the source."""
         return self.restore > 0
@@ -125,8 +108,7 @@ class CoTTA(Method):
 
         state, rows = one_step.walk(start, learn, [] if again else warm_up.images)
         taught = state.student._replace(params=state.teacher)
-        fault = None if is_finite(taught) else "adapted weights are not finite"
-        return Prepared(state, rows, taught, fault)
+        return Prepared(state, rows, taught, fault_of_weights(taught))
 
     def step(self, scene: Scene, state: State, frame: Frame):
         """Label a frame by the teacher, and learn from it where that goes on."""

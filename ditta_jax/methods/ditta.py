@@ -15,7 +15,7 @@ import numpy as np
 
 from ditta_jax.algorithm import adaptation, inference
 from ditta_jax.algorithm.inference import PreviousFrame
-from ditta_jax.algorithm.model import Model, is_finite
+from ditta_jax.algorithm.model import Model, fault_of_weights
 from ditta_jax.algorithm.padding import pad_features, pad_targets, pad_warm_up, padded_sizes
 from ditta_jax.algorithm.settings import Settings
 from ditta_jax.algorithm.targets import FrameTarget, target
@@ -137,9 +137,7 @@ def reason_to_keep_frozen(targets: Targets, network: Adaptable, rows: Rows) -> s
     for row in rows:
         if not np.isfinite(row["total"]):
             return f"the loss is {row['total']} (pass {row['pass']}, frame {row['frame']})"
-    if not is_finite(network):
-        return "adapted weights are not finite"
-    return None
+    return fault_of_weights(network)
 
 
 # ---------------------------------------------------------------------------- B: vote and labels

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ditta_jax.algorithm import inference
 from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.settings import Settings
-from ditta_jax.errors import UserError
 from ditta_jax.methods.protocol import WarmUp
 
 
@@ -70,21 +69,6 @@ def _encode(model: Model, image: Float[Array, "Hi Wi 3"]) -> PyTree:
     images = jnp.asarray(image)[None]
     features = inference.encode(model.graph, model.encoder, model.network, images)
     return jax.tree.map(lambda x: x[0], features)
-
-
-OPTIMISERS = ("adam", "sgd")
-
-
-def check(method: str, optimiser: str, lr: float) -> None:
-    """Refuse settings of a method's optimiser that do not exist.
-
-    Raises:
-        UserError: names the setting, the value and what is allowed.
-    """
-    if optimiser not in OPTIMISERS:
-        raise UserError(f"{method}.optimiser must be one of {', '.join(OPTIMISERS)}")
-    if not 0 <= lr < float("inf"):
-        raise UserError(f"{method}.lr must be a number 0 or more, not {lr}")
 
 
 def optimiser_of(name: str, lr: float) -> optax.GradientTransformation:

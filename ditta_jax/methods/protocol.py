@@ -4,7 +4,7 @@
     step      state, frame → state, labels      the body of one compiled scan over a video
 
 A method that goes on learning carries its weights in the state. `registry` finds a method by the
-name of its file; its fields, a frozen dataclass's, are its settings.
+name of its file; its fields, a frozen dataclass's, are its settings (`ranges.METHODS`).
 """
 
 from abc import ABC, abstractmethod
@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.settings import Settings
 from ditta_jax.algorithm.targets import MaskSource
+from ditta_jax.ranges import METHODS, fit_fields
 from ditta_jax.students.parts import Adaptable
 
 IMAGES = "images"  # the encoder's input on the warm-up frames, to move the encoder's weights
@@ -146,6 +147,14 @@ class Method(ABC):
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset()
     can_learn_along: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Refuse settings that do not exist.
+
+        Raises:
+            UserError: names the setting, the value and what is allowed.
+        """
+        fit_fields(self, METHODS.get(self.name, {}), self.name + ".{}")
 
     @abstractmethod
     def prepare(self, model: Model, warm_up: WarmUp, settings: Settings) -> Prepared:

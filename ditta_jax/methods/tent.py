@@ -22,16 +22,14 @@ from flax import nnx
 from jaxtyping import Array, Float, PyTree
 
 from ditta_jax.algorithm import inference
-from ditta_jax.algorithm.model import Model, is_finite
+from ditta_jax.algorithm.model import Model, fault_of_weights
 from ditta_jax.algorithm.settings import Settings
-from ditta_jax.errors import UserError
 from ditta_jax.methods import one_step
 from ditta_jax.methods.protocol import Frame, Method, Prepared, Scene, WarmUp
 from ditta_jax.students.groups import GROUPS, path_of
 from ditta_jax.students.parts import Adaptable, join_student
 from ditta_jax.students.wide import wide_dtype
 
-NORMS = ("batch", "all")
 Names = tuple[tuple[str | int, ...], ...]
 
 
@@ -61,16 +59,6 @@ class Tent(Method):
     title: ClassVar[str] = "TENT"
     can_learn_along: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        """Refuse values that do not exist.
-
-        Raises:
-            UserError: names the setting, the value and what is allowed.
-        """
-        one_step.check("tent", self.optimiser, self.lr)
-        if self.norms not in NORMS:
-            raise UserError(f"tent.norms must be one of {', '.join(NORMS)}")
-
     def draws(self, settings: Settings) -> bool:
         """Nothing: dropout is off, and BatchNorms go by the frame."""
         return False
@@ -92,8 +80,7 @@ class Tent(Method):
         else:
             seen = one_step.features_to_learn_from(model, warm_up, settings)
         state, rows = one_step.walk(state, learn, seen)
-        kept = None if is_finite(state.network) else "adapted weights are not finite"
-        return Prepared(state, rows, state.network, kept)
+        return Prepared(state, rows, state.network, fault_of_weights(state.network))
 
     def step(self, scene: Scene, state: State, frame: Frame):
         """Label a frame by its own statistics, and learn from it where that goes on."""

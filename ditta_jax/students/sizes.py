@@ -15,3 +15,4 @@ CLASSES = Range(
     f"in 1 … {IGNORE} (labels are bytes, and {IGNORE} means not labelled)",
     between(1, IGNORE).fault,
 )
+LIKES = {"num_classes": 1}  # of the types of fields without a default

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from ditta_jax.errors import UserError
-from ditta_jax.methods import auxadapt, frozen, one_step, registry
+from ditta_jax.methods import auxadapt, frozen, registry
+from ditta_jax.ranges import OPTIMISERS
 from ditta_jax.students.parts import join_student
 from tests.methods.tiny import FRAMES, FREEZE, ONLINE, SIZE, assert_close, changed, run
 
@@ -52,7 +53,7 @@ def torch_steps(model, warm_up, optimiser):
     return {name: value.detach().numpy() for name, value in auxiliary.items()}, loss.item()
 
 
-@pytest.mark.parametrize("optimiser", one_step.OPTIMISERS)
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_its_step_is_torchs(model, warm_up, optimiser):
     method = registry.named("auxadapt", lr=LR, optimiser=optimiser)
     first = warm_up._replace(features=warm_up.features[:1])
@@ -126,5 +127,5 @@ def test_what_is_not_finite_keeps_the_frozen_student(model, warm_up):
 def test_wrong_settings_are_refused():
     with pytest.raises(UserError, match="auxadapt.optimiser must be one of adam, sgd"):
         registry.named("auxadapt", optimiser="lion")
-    with pytest.raises(UserError, match="auxadapt.lr must be a number 0 or more"):
+    with pytest.raises(UserError, match="auxadapt.lr must be in 0.0 … 1.0, not nan"):
         registry.named("auxadapt", lr=float("nan"))

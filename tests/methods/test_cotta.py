@@ -189,10 +189,10 @@ def test_as_many_weights_return_as_the_rate_says():
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"lr": -1.0}, "cotta.lr must be a number 0 or more"),
-        ({"params": "head"}, "cotta.params must be one of decoder, classifier"),
-        ({"restore": 1.5}, "cotta.restore must be in 0 … 1, not 1.5"),
-        ({"scales": ()}, "cotta.scales must be numbers above 0"),
+        ({"lr": -1.0}, "cotta.lr must be in 0.0 … 1.0, not -1.0"),
+        ({"params": "head"}, "cotta.params must be one of all, decoder, classifier, norms"),
+        ({"restore": 1.5}, "cotta.restore must be in 0.0 … 1.0, not 1.5"),
+        ({"scales": ()}, "cotta.scales must be scales in 0.05 … 8, not"),
     ],
 )
 def test_wrong_settings_are_refused(setting, words):

@@ -29,9 +29,11 @@ def test_from_the_cut_on_labels_are_the_frozen_students(model, warm_up, network)
     steps = [float(distance(*pair)) for pair in zip(shares[:-1], shares[1:], strict=True)]
     assert len(set(steps)) == FRAMES - 1
     first = steps.index(max(steps)) + 1  # the only one above the threshold
-    for threshold, cut in ((1.0, FRAMES), (sorted(steps)[-2], first), (-1.0, 0)):
+    elsewhere = jnp.zeros_like(shares[0])  # no class that the first frame has
+    cases = ((1.0, shares[0], FRAMES), (sorted(steps)[-2], shares[0], first), (0.4, elsewhere, 0))
+    for threshold, before, cut in cases:
         method = registry.named("ditta_cuts", distance=threshold)
-        start = ditta_cuts.State(state, shares[0], jnp.asarray(False))
+        start = ditta_cuts.State(state, before, jnp.asarray(False))
         after, labels = run(method, model, warm_up, start, online=False)
         np.testing.assert_array_equal(labels[:cut], adapted[:cut])
         np.testing.assert_array_equal(labels[cut:], plain[cut:])

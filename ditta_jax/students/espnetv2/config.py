@@ -3,8 +3,8 @@
 import dataclasses
 
 from ditta_jax.errors import UserError
-from ditta_jax.ranges import Range, between, fitted, several
-from ditta_jax.students.sizes import CLASSES, MEAN, MEANS, STD, STDS
+from ditta_jax.ranges import Range, between, fit_fields, several
+from ditta_jax.students.sizes import CLASSES, LIKES, MEAN, MEANS, STD, STDS
 
 BRANCHES = 4  # of an EESP unit: K of the paper's experiments
 
@@ -50,13 +50,7 @@ class ESPNetv2Config:
         Raises:
             UserError: a value of another type or out of range, or channels that do not divide.
         """
-        for field in dataclasses.fields(self):
-            like = 1 if field.name == "num_classes" else field.default
-            try:
-                value = fitted(getattr(self, field.name), like, RANGES[field.name])
-            except ValueError as error:
-                raise UserError(f"'{field.name}' {error}") from None
-            object.__setattr__(self, field.name, value)
+        fit_fields(self, RANGES, likes=LIKES)
         grows = all(a < b for a, b in zip(self.channels[:-1], self.channels[1:], strict=True))
         if not grows or any(c % BRANCHES**2 for c in self.channels):
             raise UserError(

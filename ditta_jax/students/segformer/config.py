@@ -3,8 +3,8 @@
 import dataclasses
 
 from ditta_jax.errors import UserError
-from ditta_jax.ranges import Range, between, fitted, several
-from ditta_jax.students.sizes import CLASSES, MEAN, MEANS, STD, STDS
+from ditta_jax.ranges import Range, between, fit_fields, several
+from ditta_jax.students.sizes import CLASSES, LIKES, MEAN, MEANS, STD, STDS
 
 _EPS = between(1e-12, 1.0)
 
@@ -70,13 +70,7 @@ class SegFormerConfig:
         Raises:
             UserError: a value of another type or out of range, or heads that do not divide.
         """
-        for field in dataclasses.fields(self):
-            like = 1 if field.name == "num_classes" else field.default
-            try:
-                value = fitted(getattr(self, field.name), like, RANGES[field.name])
-            except ValueError as error:
-                raise UserError(f"'{field.name}' {error}") from None
-            object.__setattr__(self, field.name, value)
+        fit_fields(self, RANGES, likes=LIKES)
         if any(c % h for c, h in zip(self.channels, self.heads, strict=True)):
             raise UserError(f"'heads' {self.heads} must divide 'channels' {self.channels}")
 
