@@ -80,10 +80,8 @@ def test_fusion_looks_back_at_the_frame_before(student, frames):
 
 
 def test_adaptation_changes_the_copy_and_not_the_student(student, adapted):
-    assert checkpoint.fingerprint(new_student(CONFIG)) == checkpoint.fingerprint(student.network)
-    assert checkpoint.fingerprint(adapted.student.network) != checkpoint.fingerprint(
-        student.network
-    )
+    assert checkpoint.fingerprint(new_student(CONFIG)) == checkpoint.fingerprint(student.module)
+    assert checkpoint.fingerprint(adapted.student.module) != checkpoint.fingerprint(student.module)
 
 
 def test_the_teachers_learning_rate_holds_unless_another_is_set(student, frames, masks):
@@ -103,7 +101,7 @@ def test_an_adapted_student_is_float32_whatever_it_was_computed_in(student, fram
 
     settings = dj.Settings(iters=1, scale=(48, 32), compute=compute)
     found = dj.adapt_student(student, frames[:2], dj.Tracks.from_masks(masks), settings)
-    dtypes = {x.dtype for x in jax.tree.leaves(nnx.state(found.student.network))}
+    dtypes = {x.dtype for x in jax.tree.leaves(nnx.state(found.student.module))}
     assert dtypes == {np.dtype("float32")}
 
 

@@ -30,7 +30,7 @@ from ditta_jax.runs import stages
 from ditta_jax.runs.requests import request_of
 from ditta_jax.students import checkpoint
 from ditta_jax.students.card import StudentCard
-from ditta_jax.students.student import Student as Network
+from ditta_jax.students.student import Student as StudentModule
 from ditta_jax.teacher import cache, process
 from ditta_jax.teacher.card import card_of
 from ditta_jax.teacher.tracks import Tracks
@@ -44,11 +44,11 @@ class Student:
     """A student with its weights.
 
     Attributes:
-        network: encoder, decoder and temporal fusion.
+        module: encoder, decoder and temporal fusion, a Flax module.
         card: sizes, classes, colours, where it came from.
     """
 
-    network: Network
+    module: StudentModule
     card: StudentCard
 
     @property
@@ -67,7 +67,7 @@ class Student:
         Raises:
             UserError: something else lies at the path, or it cannot be written.
         """
-        checkpoint.save(path, self.network, self.card)
+        checkpoint.save(path, self.module, self.card)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def ask_teacher(
     settings = settings or Settings()
     _check_frames(frames)
     with precision.policy(settings.compute, settings.matmul):
-        model = take_apart(student.network, settings.compute)
+        model = take_apart(student.module, settings.compute)
         warm_up = stages.label_warm_up(model, frames, settings, "frames")
     names = tuple(f"{t:05d}" for t in range(len(frames)))
     request = request_of(warm_up, names, model.num_classes, thresholds, max_objects)
@@ -184,14 +184,14 @@ def adapt_student(
     if settings.lr is None:
         settings = dataclasses.replace(settings, lr=tracks.lr)
     with precision.policy(settings.compute, settings.matmul):
-        model = take_apart(student.network, settings.compute, settings.train)
+        model = take_apart(student.module, settings.compute, settings.train)
         warm_up = stages.label_warm_up(model, frames, settings, name)
         warm_up = warm_up._replace(masks={MASKLETS: tracks})
         prepared = ditta.METHOD.prepare(model, warm_up, settings)
         if prepared.kept_frozen is not None:
             raise UserError(f"adapt_student: {prepared.kept_frozen}")
         assert prepared.network is not None
-        network = adapted_student(student.network, prepared.network)
+        network = adapted_student(student.module, prepared.network)
     source = {**student.card.source, "adapted": {"method": "ditta", "video": name}}
     card = student.card._replace(source=source)
     return Adapted(Student(network, card), [dict(row) for row in prepared.losses])
@@ -229,7 +229,7 @@ def segment(
             f"{list(after.shape)}"
         )
     with precision.policy(settings.compute, settings.matmul):
-        model = take_apart(student.network, settings.compute)
+        model = take_apart(student.module, settings.compute)
         before = frames[:1] if after is None else after[None]
         start = stages.label_warm_up(model, before, settings, scored=after is None)
         method = ditta.METHOD if fuse else frozen.METHOD
