@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
-from ditta_jax.adapt import adapt_videos
 from ditta_jax.configuration import from_command_line
 from ditta_jax.errors import UserError, WriteError, run
 
@@ -105,6 +104,7 @@ def run_cells(config: ConfigDict, cells: "Sequence[Cell]") -> tuple[list["Done"]
         the cells that are done, and by their titles, messages of those that are not.
     """
     from ditta_jax.comparison.rows import done_cell
+    from ditta_jax.runs.all_videos import adapt_videos
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.shared_labels import SharedLabels
 

@@ -14,6 +14,7 @@ from ditta_jax.algorithm import precision
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.errors import UserError
+from ditta_jax.runs import all_videos
 from ditta_jax.runs.video_work import VideoWork
 from ditta_jax.students import checkpoint
 from ditta_jax.students.segformer.config import SegFormerConfig
@@ -101,7 +102,7 @@ def whole_run(base, tmp_path_factory):
     output = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(teacher_process, "open_session", sessions(imagined_teacher))
-        result = adapt.adapt_videos(settings(base, output))
+        result = all_videos.adapt_videos(settings(base, output))
     return output, result
 
 
@@ -189,20 +190,20 @@ def test_a_second_run_computes_no_video_again(whole_run, base, monkeypatch):
     def never(*_):
         raise AssertionError("a finished video was computed again")
 
-    monkeypatch.setattr(adapt, "adapt_group", never)
-    again = adapt.adapt_videos(settings(base, output))
+    monkeypatch.setattr(all_videos, "adapt_group", never)
+    again = all_videos.adapt_videos(settings(base, output))
     assert again["methods"] == result["methods"] and again["videos"] == result["videos"]
 
 
 def count_groups(monkeypatch):
     """A list that the names of every group that is computed are added to."""
-    groups, one = [], adapt.adapt_group
+    groups, one = [], all_videos.adapt_group
 
     def counted(work, group, *rest):
         groups.append([video.name for video in group])
         return one(work, group, *rest)
 
-    monkeypatch.setattr(adapt, "adapt_group", counted)
+    monkeypatch.setattr(all_videos, "adapt_group", counted)
     return groups
 
 
@@ -219,10 +220,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
 
     monkeypatch.setattr(VideoWork, "segment", killed)
     with pytest.raises(KeyboardInterrupt):
-        adapt.adapt_videos(settings(base, tmp_path))
+        all_videos.adapt_videos(settings(base, tmp_path))
     assert not (tmp_path / "run" / "result.json").exists()
     groups = count_groups(monkeypatch)
-    result = adapt.adapt_videos(settings(base, tmp_path))
+    result = all_videos.adapt_videos(settings(base, tmp_path))
     assert groups == [["video_001"]]
     assert scores_of(result) == scores_of(whole_run[1])
     theirs = lines(whole_run[0] / "run" / "losses.jsonl")
@@ -251,12 +252,12 @@ def steps(rows):
 
 
 def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
-    one_by_one = adapt.adapt_videos(double)
+    one_by_one = all_videos.adapt_videos(double)
     expected, losses = predictions(tmp_path), lines(tmp_path / "run" / "losses.jsonl")
     groups, segment = count_groups(monkeypatch), VideoWork.segment
     double.output = str(tmp_path / "side_by_side")
     double.parallel.videos = 3
-    side_by_side = adapt.adapt_videos(double)
+    side_by_side = all_videos.adapt_videos(double)
     assert groups == [["video_000", "video_001"]]
     assert predictions(tmp_path / "side_by_side") == expected
     assert scores_of(side_by_side) == scores_of(one_by_one)
@@ -278,8 +279,8 @@ def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(VideoWork, "segment", killed)
-        adapt.adapt_videos(double)
-    assert scores_of(adapt.adapt_videos(double)) == scores_of(one_by_one)
+        all_videos.adapt_videos(double)
+    assert scores_of(all_videos.adapt_videos(double)) == scores_of(one_by_one)
     assert groups == [["video_000", "video_001"], ["video_001"]]
     assert steps(lines(tmp_path / "killed" / "run" / "losses.jsonl")) == steps(losses)
     assert predictions(tmp_path / "killed") == expected
@@ -288,14 +289,14 @@ def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
 def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):
     config = settings(base, tmp_path, max_videos=1)
     config.teacher.update(config="ground-truth", checkpoint="")
-    (video,) = adapt.adapt_videos(config)["videos"]
+    (video,) = all_videos.adapt_videos(config)["videos"]
     assert video["details"]["objects"] > 2 and video["methods"]["ditta"]["targets"] == WARMUP
 
 
 def test_zero_shot_has_the_teacher_track_through_the_whole_video(base, tmp_path, capsys):
     config = settings(base, tmp_path, max_videos=1)
     config.methods = ("frozen", "ditta", "zero_shot")
-    result = adapt.adapt_videos(config)
+    result = all_videos.adapt_videos(config)
     (video,) = result["videos"]
     lengths = [
         len(list((own / "frames").iterdir())) for own in (tmp_path / "teacher_cache").iterdir()
@@ -316,7 +317,7 @@ def test_zero_shot_has_the_teacher_track_through_the_whole_video(base, tmp_path,
         )
         assert 0 < (ours != plain).mean() < 0.6
     schemas.check_run(folder)
-    assert adapt.adapt_videos(config)["videos"] == result["videos"]  # none is computed again
+    assert all_videos.adapt_videos(config)["videos"] == result["videos"]  # none is computed again
 
 
 def test_a_supervised_student_runs_beside_the_frozen_one(base, student, tmp_path):
@@ -326,9 +327,9 @@ def test_a_supervised_student_runs_beside_the_frozen_one(base, student, tmp_path
     config = settings(base, tmp_path, max_videos=1)
     config.methods = ("frozen", "supervised")
     with pytest.raises(UserError, match="temporal fusion that was never trained"):
-        adapt.adapt_videos(config)
+        all_videos.adapt_videos(config)
     config.student.supervised = str(other)
-    (video,) = adapt.adapt_videos(config)["videos"]
+    (video,) = all_videos.adapt_videos(config)["videos"]
     told = video["methods"]["supervised"]
     assert told["kept_frozen"] is None and told["teacher_seconds"] == 0.0
     assert not (tmp_path / "teacher_cache").exists()
@@ -340,7 +341,7 @@ def test_the_ground_truth_stands_in_on_whole_videos_too(base, tmp_path):
     config = settings(base, tmp_path, max_videos=1)
     config.teacher.update(config="ground-truth", checkpoint="")
     config.methods = ("frozen", "zero_shot")
-    (video,) = adapt.adapt_videos(config)["videos"]
+    (video,) = all_videos.adapt_videos(config)["videos"]
     told = video["methods"]["zero_shot"]
     assert told["objects"] > 2 and told["teacher_seconds"] is None
 
@@ -360,7 +361,7 @@ def folder_of_frames(base, tmp_path):
 
 def test_unlabelled_frames_give_predictions_and_no_scores(base, folder_of_frames, tmp_path):
     config = settings(base, tmp_path, kind="folder", path=str(folder_of_frames))
-    result = adapt.adapt_videos(config)
+    result = all_videos.adapt_videos(config)
     assert result["methods"].keys() == METHODS and result["videos"][0]["scores"] == {}
     assert not any("mIoU" in own for own in result["methods"].values())
     predictions = tmp_path / "run" / "predictions" / "street" / "ditta"
@@ -373,7 +374,7 @@ def test_unlabelled_frames_give_predictions_and_no_scores(base, folder_of_frames
 
 def fails(config):
     with pytest.raises(UserError) as caught:
-        adapt.adapt_videos(config)
+        all_videos.adapt_videos(config)
     return str(caught.value)
 
 
@@ -406,7 +407,7 @@ def test_a_frame_without_a_mask(base, folder_of_frames, tmp_path, capsys, said):
     labelled(folder_of_frames, [(t, (96, 160)) for t in range(FRAMES - 1)])
     config = settings(base, tmp_path, kind="folder", path=str(folder_of_frames))
     config.metrics.windows = (1,)
-    result = adapt.adapt_videos(config)
+    result = all_videos.adapt_videos(config)
     assert all(m["mIoU"] is not None and m["mVC1"] is None for m in result["methods"].values())
     (warning,) = result["videos"][0]["details"]["warnings"]
     assert "1 of 5 frames have no mask" in said(warning)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ditta_jax import adapt, compare
+from ditta_jax import compare
 from ditta_jax.algorithm import precision
 from ditta_jax.comparison.cells import cells_of, changed
 from ditta_jax.configuration import checked, default_config
 from ditta_jax.configuration.command_line import load
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
-from ditta_jax.runs import stages
+from ditta_jax.runs import all_videos, stages
 from ditta_jax.runs.run_folder import RunFolder
 from ditta_jax.students import checkpoint
 from ditta_jax.students.segformer.config import SegFormerConfig
@@ -93,7 +93,7 @@ def test_a_cell_is_a_run_of_adapt(whole, config):
         config, {"name": "alone", "seed": 1, "methods": ("frozen", "ditta"), "warmup.percent": 50.0}
     )
     with precision.policy(**config.precision):
-        methods = adapt.adapt_videos(alone)["methods"]
+        methods = all_videos.adapt_videos(alone)["methods"]
     ditta = whole["rows"][1]
     for name in ("mIoU", "wIoU", "mVC2"):
         assert methods["ditta"][name] == ditta["scores"][name]["each"][1]

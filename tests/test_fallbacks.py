@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ditta_jax import adapt
 from ditta_jax.configuration import default_config
+from ditta_jax.runs import all_videos
 from ditta_jax.students import checkpoint
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
@@ -69,7 +69,7 @@ def config(tmp_path, monkeypatch):
     "the first is recorded as failed, the second keeps the frozen student's labels; exit status 1",
 )
 def test_failed_and_unadapted_videos_are_said(config, tmp_path, capsys, said):
-    result = adapt.adapt_videos(config)
+    result = all_videos.adapt_videos(config)
     assert result["failed"] == {"bad": "it fell asleep"}
     good, empty = (
         next(v for v in result["videos"] if v["name"] == name) for name in ("good", "empty")

@@ -39,8 +39,6 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["comparison"] = MAY_IMPORT["runs"] | {"runs"}
 EVERYTHING = set(MAY_IMPORT)
-# A comparison is made of runs of the one command: the only arrow between two of them.
-MADE_OF = ("compare", "adapt")
 # The Python API is written beside the commands and imported by none.
 API = {"__init__"}
 
@@ -99,7 +97,7 @@ def is_arrow_up(a, b):
     if from_ in API:
         return to in COMMANDS
     if from_ in COMMANDS:
-        return to not in EVERYTHING and (from_, to) != MADE_OF
+        return to not in EVERYTHING
     return to not in MAY_IMPORT[from_]
 
 

@@ -10,6 +10,7 @@ from ditta_jax.configuration.check import checked
 from ditta_jax.configuration.command_line import load
 from ditta_jax.data.class_tables import class_names
 from ditta_jax.data.images import encode_jpeg, encode_png
+from ditta_jax.runs import all_videos
 from ditta_jax.students import checkpoint
 from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
@@ -86,7 +87,7 @@ def test_a_paper_configuration(name, trained_on, classes, tmp_path, monkeypatch,
     assert "input 64x64" in plan and plan.rstrip().endswith("0 cannot; nothing was started")
     assert not (tmp_path / "runs").exists()
 
-    result = adapt.adapt_videos(config.lock())
+    result = all_videos.adapt_videos(config.lock())
     told = capsys.readouterr().out
     assert ("the paper has no row" in told) == (name == "ade20k_to_vspw")
     assert ("ditta: mIoU" in told) == (name != "ade20k_to_vspw")

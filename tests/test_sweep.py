@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ditta_jax import adapt, sweep
+from ditta_jax import sweep
 from ditta_jax.algorithm import precision
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.errors import UserError
-from ditta_jax.runs import devices
+from ditta_jax.runs import all_videos, devices
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.sweep_records import SweepRecords
 from ditta_jax.students import checkpoint
@@ -63,7 +63,7 @@ def test_each_setting_scores_as_a_run_of_its_own(config, double):
         single = sweep.with_settings(config, settings)
         with single.unlocked():
             single.name = row["setting"]
-        methods = adapt.adapt_videos(single)["methods"]
+        methods = all_videos.adapt_videos(single)["methods"]
         for score in ("mIoU", "wIoU", "mVC2"):
             assert row[score] == pytest.approx(methods["ditta"][score], abs=1e-9)
             assert rows[0][score] == methods["frozen"][score]
@@ -110,7 +110,7 @@ def test_a_sweep_goes_on_where_it_was(config, double, monkeypatch, tmp_path):
     file = sorted((tmp_path / "sweep" / "sweep").rglob("*.json"))[0]
     file.write_bytes(file.read_bytes()[:-3])
     assert sweep.sweep(own, whole)[1:] == rows[1:]
-    adapt.adapt_videos(own)  # a run may have the name of a sweep
+    all_videos.adapt_videos(own)  # a run may have the name of a sweep
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Stages A and D on one video, between frames and arrays: what `adapt.py` tells in order."""
+"""Stages A and D on one video, between frames and arrays: what `one_group` tells in order."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple

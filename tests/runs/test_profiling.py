@@ -2,11 +2,10 @@ import json
 
 import pytest
 
-from ditta_jax import adapt
 from ditta_jax.algorithm import precision
 from ditta_jax.configuration.command_line import load
 from ditta_jax.errors import WriteError
-from ditta_jax.runs import profiling
+from ditta_jax.runs import all_videos, profiling
 from tests import small_run
 from tests.docs import schemas
 
@@ -27,7 +26,7 @@ def config(tmp_path):
 def test_the_chosen_video_is_traced_with_the_names_of_the_stages(config, tmp_path):
     config.profile.videos = ("street_1", "not there")
     with precision.policy(**config.precision):
-        adapt.adapt_videos(config)
+        all_videos.adapt_videos(config)
     (trace,) = (tmp_path / "trace").rglob("*.xplane.pb")
     assert trace.relative_to(tmp_path / "trace").parts[:2] == ("street_1", "work")
     content = trace.read_bytes()

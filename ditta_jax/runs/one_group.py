@@ -1,0 +1,63 @@
+"""Stages A to D on a group of videos, in order: what a run does with each of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ditta_jax.data.video import Video
+from ditta_jax.runs import teaching
+from ditta_jax.runs.failures import Failures
+from ditta_jax.runs.progress import RunProgress
+from ditta_jax.runs.teaching import Entries
+from ditta_jax.runs.video_record import VideoRecord
+from ditta_jax.runs.video_work import VideoWork, prepare_group
+from ditta_jax.runs.warm_ups import WarmUps
+from ditta_jax.runs.work import Work
+
+
+def adapt_group(
+    work: Work,
+    group: Sequence[Video],
+    entries: Mapping[str, Entries],
+    warm_ups: WarmUps,
+    failures: Failures,
+    progress: RunProgress,
+) -> Iterator[VideoRecord]:
+    """Adapt to videos of one size and segment the rest of each; yields their records.
+
+    One video at a time but for C. The features of all are held at once, from A to the end of C.
+
+    Args:
+        work: what all videos share.
+        group: videos of one size.
+        entries: of the videos that the teacher was asked about, in its cache.
+        warm_ups: stage A's results of these videos.
+        failures: told of videos that cannot be done.
+        progress: told of each stage.
+    """
+    # ------------------------------------------------------------------ A: frozen student
+    videos: list[VideoWork] = []
+    for video in group:
+        with failures.of(video.name):
+            own = VideoWork(work, video)
+            warm_up = teaching.label_once(work, video, warm_ups, progress)
+
+            # ---------------------------------------------------------- B: the teacher's masks
+            with own.stage("B"):
+                own.learn_from(warm_up, entries.get(video.name))
+            videos.append(own)
+
+    # ------------------------------------------------------------------ C: adaptation
+    for method in work.methods.values():
+        with progress.stage(f"C: {method.title}"):
+            prepare_group(work, method, videos, failures)
+            videos = [own for own in videos if own.name not in failures]
+    for own in videos:
+        own.keep_what_was_learnt()
+
+    # ------------------------------------------------------------------ D: inference, metrics
+    # On the default device: one video after the other, others would only compile it anew.
+    for own in videos:
+        with failures.of(own.name):
+            steps = own.frames_to_score()
+            with own.stage("D"), progress.stage("D: segmentation", steps, own.name) as advance:
+                own.segment(advance)
+            yield own.record()
