@@ -25,6 +25,7 @@ from teacher_bridge.search.prompts import Click, FrameRuns, encode, prompt
 from teacher_bridge.search.tracks import merge, track_back
 
 OURS, PLAIN = "ours", "sam2"
+_PACKAGE = "sam2.sam2_video_predictor.SAM2VideoPredictor"
 _KIBIBYTE = 1024
 _WARM_UP_FRAMES = 2
 
@@ -85,7 +86,8 @@ def measure(cell: Cell) -> dict[str, Any]:
     """
     from teacher_bridge.sam2.predictor import build_predictor, mixed_precision
 
-    predictor = build_predictor(cell.config, cell.checkpoint, cell.device)
+    target = _PACKAGE if cell.tracker == PLAIN else ""
+    predictor = build_predictor(cell.config, cell.checkpoint, cell.device, target)
     if cell.objects_at_once:
         predictor.objects_at_once = cell.objects_at_once
     encoded = EncodedFrames(predictor)
@@ -112,18 +114,15 @@ def measure(cell: Cell) -> dict[str, Any]:
 def _maker(cell: Cell, predictor: Any, folder: Path) -> Callable[[], Tracker]:
     """How to begin on the clip, which is written to `folder`."""
     import sam2.utils.misc as package_misc
-    from sam2.sam2_video_predictor import SAM2VideoPredictor
 
+    from teacher_bridge.sam2.holes import connected_components
     from teacher_bridge.sam2.predictor import Sam2Tracker
-    from teacher_bridge.sam2.video_predictor import connected_components
 
     entry = clip_entry(folder, cell.frames, cell.size)
     if cell.tracker == OURS:
         return partial(Sam2Tracker, predictor, entry, cell.dtype)
-    # The plain class, on the same weights; holes are filled as with its CUDA extension, so that
-    # masks can be compared. It wants JPEG names, and goes by those alone.
-    predictor.__class__ = SAM2VideoPredictor
-    predictor.fill_hole_area = predictor.hole_area
+    # Holes are filled as with its CUDA extension, so that masks can be compared. It wants JPEG
+    # names, and goes by those alone.
     package_misc.get_connected_components = connected_components
     for t, file in enumerate(entry.frame_files):
         file.rename(file.with_name(f"{t}.jpg"))

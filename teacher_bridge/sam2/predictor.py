@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import Entry
 from ditta_jax.teacher.identity import EMBEDDED, embedded_weights, own_config, weights_file
 from ditta_jax.teacher.sam2_names import full_name
+from teacher_bridge.sam2.batch import Prompt
 from teacher_bridge.sam2.huggingface_layout import is_huggingface, to_package_layout
 from teacher_bridge.sam2.tracker import FrameMasks
 
@@ -121,8 +121,8 @@ def resolve_device(device: str) -> torch.device:
 class Sam2Tracker:
     """A `Tracker` on one entry's frames.
 
-    Prompts are kept until their result is asked for, so the last ones of the backward pass, whose
-    result nobody needs, cost nothing.
+    Prompts are kept until their result is asked for: they are then given together, and the last
+    ones of the backward pass, whose result nobody needs, cost nothing.
     """
 
     def __init__(
@@ -138,9 +138,8 @@ class Sam2Tracker:
         self._predictor = predictor
         self._dtype = dtype
         self._mask_threshold = mask_threshold
-        # Calls of the predictor, none of this object: it is to be freed with its last reference.
-        self._pending: list[Callable[[], object]] = []
-        self._walk: Iterator[tuple[int, list[int], torch.Tensor]] | None = None
+        self._prompts: dict[int, tuple[int, Prompt]] = {}  # object: frame, prompt
+        self._walk: Iterator[tuple[int, torch.Tensor]] | None = None
         frames = EntryFrames(
             entry.frame_files,
             entry.frame_digests,
@@ -153,38 +152,37 @@ class Sam2Tracker:
 
     def reset(self) -> None:
         """Forget all objects, not the frames' features."""
-        self._walk = None
-        self._pending = [partial(self._predictor.reset_state, self._state)]
+        self._walk, self._prompts = None, {}
 
     def click(self, frame: int, object_id: int, y: int, x: int) -> None:
         """Add an object by a positive click."""
-        add = self._predictor.add_new_points_or_box
-        points, labels = [[float(x), float(y)]], [1]
-        self._add(partial(add, self._state, frame, object_id, points=points, labels=labels))
+        self._add(frame, object_id, Prompt((float(x), float(y))))
 
     def mask(self, frame: int, object_id: int, mask: Bool[np.ndarray, "H W"]) -> None:
         """Add an object by its mask."""
         import torch
 
-        given = torch.from_numpy(mask.copy())
-        self._add(partial(self._predictor.add_new_mask, self._state, frame, object_id, given))
+        self._add(frame, object_id, Prompt(None, torch.from_numpy(mask.copy())))
 
     def propagate(self, frame: int, *, reverse: bool = False) -> FrameMasks:
         """Return the masks on a frame (logits above the threshold), tracked from the last one."""
         with mixed_precision(self._predictor.device, self._dtype):
-            for action in self._pending:
-                action()
-            self._pending = []
             if self._walk is None:
-                self._walk = self._predictor.walk(self._state, frame, reverse)
-            found, ids, logits = next(self._walk)
+                self._walk = self._predictor.walk(self._state, frame, self._given(frame), reverse)
+            found, logits = next(self._walk)
         if found != frame:
             raise ValueError(f"frame {frame} asked for, {found} is next")
-        return FrameMasks(tuple(ids), (logits[:, 0] > self._mask_threshold).cpu().numpy())
+        masks = (logits[:, 0] > self._mask_threshold).cpu().numpy()
+        return FrameMasks(tuple(self._prompts), masks)
 
-    def _add(self, prompt: Callable[[], object]) -> None:
+    def _add(self, frame: int, object_id: int, prompt: Prompt) -> None:
         self._walk = None
-        self._pending.append(prompt)
+        self._prompts[object_id] = frame, prompt
+
+    def _given(self, frame: int) -> list[Prompt]:
+        if any(prompted != frame for prompted, _ in self._prompts.values()):
+            raise ValueError(f"an object is prompted on another frame than {frame}")
+        return [prompt for _, prompt in self._prompts.values()]
 
 
 def mixed_precision(device: torch.device, dtype: str) -> AbstractContextManager[Any]:

@@ -2,7 +2,10 @@
 
 Changed against `sam2` 1.1.0, with equal results (rounding apart where objects are batched):
 - A frame's image features outlive a reset, which otherwise has every frame encoded again.
-- Objects that were prompted on the same frame are tracked as a batch, not one after another.
+- Objects that were prompted on the same frame are a batch: their prompts, their memories and the
+  tracking, each of which the package does one object after another.
+- A frame's memory is encoded once a later frame is to attend to it: not that of the last one before
+  a reset.
 - A prompt returns no masks: `sam2` scales those of all objects to video resolution each time.
 - Outputs that no later frame attends to are dropped, so memory does not grow with the clip.
 - Holes are filled with OpenCV where the CUDA extension of `sam2` is missing; `sam2` then skips it.
@@ -12,26 +15,24 @@ Changed against `sam2` 1.1.0, with equal results (rounding apart where objects a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from sam2.sam2_video_predictor import SAM2VideoPredictor
-from sam2.utils.misc import get_connected_components
 
+from teacher_bridge.sam2.batch import Batch, Found, Prompt
 from teacher_bridge.sam2.frames import EntryFrames
+from teacher_bridge.sam2.holes import fill_holes
 
 # Of the features kept per video; the oldest are dropped beyond. A frame of SAM 2.1 has 17 MB, so
 # these are 60 frames: the pass back finds the last ones and encodes the others a second time.
 _FEATURE_BYTES = 1 << 30
 _OBJECTS_AT_ONCE = 16  # bounds the memory of a batch
-_FILLED = 0.1  # logit of a filled hole, as in `sam2`
+_NEEDED = ("pred_masks", "obj_ptr", "object_score_logits")  # of what `sam2` finds on a frame
 
-State = dict[str, Any]  # the `inference_state` of sam2
-Outputs = dict[str, dict[int, dict[str, Any]]]  # its `output_dict`: kind, frame, values
+State = dict[str, Any]  # the `inference_state` of sam2, as far as single frames need it
 
 
 class VideoPredictor(SAM2VideoPredictor):
@@ -44,6 +45,8 @@ class VideoPredictor(SAM2VideoPredictor):
         """Take the arguments of `SAM2VideoPredictor`."""
         super().__init__(**arguments)
         self.hole_area = fill_hole_area  # the package's own filling is off
+        # The package encodes memories one object at a time, so that this never comes to bear.
+        self.non_overlap_masks_for_mem_enc = False
 
     @torch.inference_mode()
     def start(self, frames: EntryFrames) -> State:
@@ -52,13 +55,6 @@ class VideoPredictor(SAM2VideoPredictor):
         The package's `init_state` reads a folder; the keys are its own.
         """
         height, width = frames.size
-        by_object = (
-            "point_inputs_per_obj",
-            "mask_inputs_per_obj",
-            "output_dict_per_obj",
-            "temp_output_dict_per_obj",
-            "frames_tracked_per_obj",
-        )
         state: State = {
             "images": frames,
             "num_frames": len(frames),
@@ -66,83 +62,114 @@ class VideoPredictor(SAM2VideoPredictor):
             "video_width": width,
             "device": self.device,
             "storage_device": self.device,
-            "offload_video_to_cpu": True,
-            "offload_state_to_cpu": False,
             "cached_features": {},
             "constants": {},
-            "obj_ids": [],
-            "obj_id_to_idx": OrderedDict(),
-            "obj_idx_to_id": OrderedDict(),
-            **{name: {} for name in by_object},
         }
         self._get_image_feature(state, frame_idx=0, batch_size=1)
         return state
 
     @torch.inference_mode()
     def walk(
-        self, state: State, start: int, reverse: bool
-    ) -> Iterator[tuple[int, list[int], Float[torch.Tensor, "n 1 H W"]]]:
-        """Yield (frame, object ids, logits at video resolution) from the prompted frame on.
-
-        Every object must have its only prompt on the frame `start`, as after a reset.
-        """
-        self.propagate_in_video_preflight(state)
-        per_object = [state["output_dict_per_obj"][i] for i in range(len(state["obj_ids"]))]
-        if any(set(outputs["cond_frame_outputs"]) != {start} for outputs in per_object):
-            raise ValueError(f"an object is prompted on another frame than {start}")
+        self, state: State, start: int, prompts: Sequence[Prompt], reverse: bool
+    ) -> Iterator[tuple[int, Float[torch.Tensor, "n 1 H W"]]]:
+        """Yield (frame, logits at video resolution) from the prompted frame on."""
         step = self.objects_at_once
-        batches = [join(per_object[i : i + step], start) for i in range(0, len(per_object), step)]
-        ids = list(state["obj_ids"])
-        masks = [batch["cond_frame_outputs"][start]["pred_masks"] for batch in batches]
-        yield start, ids, self._at_video_resolution(state, masks)
+        parts = [prompts[i : i + step] for i in range(0, len(prompts), step)]
+        batches = [Batch(start, self._prompt(state, start, part)) for part in parts]
+        masks = [batch.prompted[start]["pred_masks"] for batch in batches]
+        yield start, self._at_video_resolution(state, masks)
         end = -1 if reverse else state["num_frames"]
         for frame in range(start + (-1 if reverse else 1), end, -1 if reverse else 1):
+            for batch in batches:  # all before the next frame is encoded, which may end this one
+                self._remember(state, batch)
             masks = [self._track(state, batch, frame, reverse) for batch in batches]
-            yield frame, ids, self._at_video_resolution(state, masks)
+            yield frame, self._at_video_resolution(state, masks)
 
-    def _track(self, state: State, batch: Outputs, frame: int, reverse: bool) -> torch.Tensor:
-        """Track one batch of objects to the next frame; return low-resolution logits."""
-        (prompted,) = batch["cond_frame_outputs"].values()
-        output, logits = self._run_single_frame_inference(
-            inference_state=state,
-            output_dict=batch,
+    def _prompt(self, state: State, frame: int, prompts: Sequence[Prompt]) -> Found:
+        """Return what the prompts of a batch say of the frame that they are on."""
+        clicked = [i for i, prompt in enumerate(prompts) if prompt.point is not None]
+        given = [i for i, prompt in enumerate(prompts) if prompt.point is None]
+        found = []
+        if clicked:
+            points = self._points(state, [prompts[i].point for i in clicked])
+            found.append(self._look(state, frame, len(clicked), points=points))
+        if given:
+            masks = self._masks([prompts[i].mask for i in given])
+            found.append(self._look(state, frame, len(given), masks=masks))
+        order = torch.tensor(clicked + given, device=self.device).argsort()
+        joined = {key: torch.cat([one[key] for one in found])[order] for key in _NEEDED}
+        joined["pred_masks"] = self._without_holes(joined["pred_masks"])
+        return joined
+
+    def _points(self, state: State, points: list[Any]) -> dict[str, torch.Tensor]:
+        """Return clicks as the package has them: in pixels of its square image."""
+        size = torch.tensor([state["video_width"], state["video_height"]], device=self.device)
+        clicks = torch.tensor(points, dtype=torch.float32, device=self.device)[:, None]
+        labels = torch.ones((len(points), 1), dtype=torch.int32, device=self.device)
+        return {"point_coords": clicks / size * self.image_size, "point_labels": labels}
+
+    def _masks(self, masks: list[Any]) -> Float[torch.Tensor, "n 1 side side"]:
+        """Return masks as the package has them: on its square image, 0 or 1."""
+        given = torch.stack(masks)[:, None].to(self.device).float()
+        return (_resized(given, self.image_size, antialias=True) >= 0.5).float()
+
+    def _look(
+        self,
+        state: State,
+        frame: int,
+        count: int,
+        batch: Batch | None = None,
+        reverse: bool = False,
+        points: dict[str, torch.Tensor] | None = None,
+        masks: torch.Tensor | None = None,
+    ) -> Found:
+        """Return what the package finds of so many objects on a frame: prompted, or tracked."""
+        _, _, features, positions, sizes = self._get_image_feature(state, frame, count)
+        before = ({}, {}) if batch is None else (batch.prompted, batch.tracked)
+        found = self.track_step(
             frame_idx=frame,
-            batch_size=len(prompted["pred_masks"]),
-            is_init_cond_frame=False,
-            point_inputs=None,
-            mask_inputs=None,
-            reverse=reverse,
-            run_mem_encoder=True,
+            is_init_cond_frame=batch is None,
+            current_vision_feats=features,
+            current_vision_pos_embeds=positions,
+            feat_sizes=sizes,
+            point_inputs=points,
+            mask_inputs=masks,
+            output_dict={"cond_frame_outputs": before[0], "non_cond_frame_outputs": before[1]},
+            num_frames=state["num_frames"],
+            track_in_reverse=reverse,
+            run_mem_encoder=False,
         )
-        tracked = batch["non_cond_frame_outputs"]
-        tracked[frame] = output
+        return {key: found[key] for key in _NEEDED}
+
+    def _track(self, state: State, batch: Batch, frame: int, reverse: bool) -> torch.Tensor:
+        """Track one batch of objects to the next frame; return low-resolution logits."""
+        found = self._look(state, frame, batch.objects, batch, reverse)
         reach = max(
             self.num_maskmem * self.memory_temporal_stride_for_eval, self.max_obj_ptrs_in_encoder
         )
-        for old in [t for t in tracked if abs(t - frame) > reach]:
-            del tracked[old]
-        return logits
+        batch.add(frame, found, reach)
+        return self._without_holes(found["pred_masks"])
+
+    def _remember(self, state: State, batch: Batch) -> None:
+        """Encode the memory of the newest frame of a batch."""
+        found, prompted = batch.newest()
+        # One image for all objects: the package adds it to what it makes of each mask.
+        features, codes = self._run_memory_encoder(
+            state,
+            batch.frame,
+            batch_size=1,
+            high_res_masks=_resized(found.pop("pred_masks"), self.image_size),
+            object_score_logits=found["object_score_logits"],
+            is_mask_from_pts=prompted,
+        )
+        found |= {"maskmem_features": features, "maskmem_pos_enc": codes}
+
+    def _without_holes(self, logits: torch.Tensor) -> torch.Tensor:
+        return fill_holes(logits, self.hole_area) if self.hole_area > 0 else logits
 
     def _at_video_resolution(self, state: State, masks: list[torch.Tensor]) -> torch.Tensor:
         _, at_video_resolution = self._get_orig_video_res_output(state, torch.cat(masks))
         return at_video_resolution
-
-    def _run_single_frame_inference(
-        self, *unnamed: Any, **named: Any
-    ) -> tuple[dict[str, Any], torch.Tensor]:
-        """Fill the holes of what the package finds on a frame."""
-        output, logits = super()._run_single_frame_inference(*unnamed, **named)
-        if self.hole_area > 0:
-            logits = fill_holes(logits, self.hole_area)
-            output["pred_masks"] = logits.to(output["pred_masks"].device)
-        return output, logits
-
-    def _consolidate_temp_output_across_obj(
-        self, inference_state: State, *unused: Any, **also_unused: Any
-    ) -> dict[str, torch.Tensor]:
-        """Return no masks: only the return value of a prompt, which nobody reads, shows them."""
-        size = (0, 1, inference_state["video_height"], inference_state["video_width"])
-        return {"pred_masks_video_res": torch.zeros(size, device=inference_state["device"])}
 
     def _get_image_feature(self, inference_state: State, frame_idx: int, batch_size: int) -> Any:
         """Look a frame's features up among those of the whole video before encoding it."""
@@ -171,39 +198,8 @@ class VideoPredictor(SAM2VideoPredictor):
             known.popitem(last=False)
 
 
-def join(per_object: list[Outputs], frame: int) -> Outputs:
-    """Join what objects were given on their common prompted frame into one batch."""
-    given = [outputs["cond_frame_outputs"][frame] for outputs in per_object]
-    batch: dict[str, Any] = {
-        key: torch.cat([output[key] for output in given])
-        for key in ("maskmem_features", "pred_masks", "obj_ptr", "object_score_logits")
-    }
-    codes = zip(*(output["maskmem_pos_enc"] for output in given), strict=True)
-    batch["maskmem_pos_enc"] = [torch.cat(level) for level in codes]
-    return {"cond_frame_outputs": {frame: batch}, "non_cond_frame_outputs": {}}
-
-
-def fill_holes(logits: Float[torch.Tensor, "n 1 h w"], most: int) -> Float[torch.Tensor, "n 1 h w"]:
-    """Return logits without holes: components outside a mask of at most `most` pixels."""
-    labels, areas = connected_components(logits <= 0)
-    return logits.masked_fill((labels > 0) & (areas <= most), _FILLED)
-
-
-def connected_components(
-    mask: Bool[torch.Tensor, "n 1 h w"],
-) -> tuple[Int[torch.Tensor, "n 1 h w"], Int[torch.Tensor, "n 1 h w"]]:
-    """Return label and area of each pixel's 8-connected component, 0 outside the mask.
-
-    What the CUDA extension of `sam2` computes, also without it.
-    """
-    if mask.is_cuda:
-        try:
-            return get_connected_components(mask)
-        except ImportError:
-            pass
-    labels = np.zeros(mask.shape, np.int32)
-    areas = np.zeros(mask.shape, np.int32)
-    for i, one in enumerate(mask[:, 0].to("cpu", torch.uint8).numpy()):
-        _, labels[i, 0], statistics, _ = cv2.connectedComponentsWithStats(one, connectivity=8)
-        areas[i, 0] = np.where(labels[i, 0] > 0, statistics[labels[i, 0], cv2.CC_STAT_AREA], 0)
-    return torch.from_numpy(labels).to(mask.device), torch.from_numpy(areas).to(mask.device)
+def _resized(
+    masks: Float[torch.Tensor, "n 1 h w"], side: int, *, antialias: bool = False
+) -> Float[torch.Tensor, "n 1 side side"]:
+    size = (side, side)
+    return torch.nn.functional.interpolate(masks, size, mode="bilinear", antialias=antialias)

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("sam2")
 transformers = pytest.importorskip("transformers")
 
+from teacher_bridge.sam2.batch import Prompt  # noqa: E402
 from teacher_bridge.sam2.huggingface_layout import is_huggingface, to_package_layout  # noqa: E402
 from teacher_bridge.sam2.predictor import build_predictor, read_weights  # noqa: E402
 
@@ -116,8 +117,8 @@ def test_the_same_weights_give_the_same_masks(huggingface, predictor):
             return frames[t]
 
     state = predictor.start(Frames())
-    predictor.add_new_points_or_box(state, 0, 1, points=[[100.0, 80.0]], labels=[1])
-    ours = [logits for _, _, logits in predictor.walk(state, 0, reverse=False)]
+    prompts = [Prompt((100.0, 80.0))]
+    ours = [logits for _, logits in predictor.walk(state, 0, prompts, reverse=False)]
     for t, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         at_full = torch.nn.functional.interpolate(other, (SIDE, SIDE), mode="bilinear")
         assert one.std() > 0.01

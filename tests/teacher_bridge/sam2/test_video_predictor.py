@@ -8,36 +8,42 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("sam2")
 
-from sam2.sam2_video_predictor import SAM2VideoPredictor  # noqa: E402
 from sam2.utils.misc import fill_holes_in_mask_scores  # noqa: E402
 
 from teacher_bridge.benchmark.cell import EncodedFrames  # noqa: E402
+from teacher_bridge.sam2.holes import connected_components, fill_holes  # noqa: E402
 from teacher_bridge.sam2.package_tracker import PackageTracker, lay_out_frames  # noqa: E402
-from teacher_bridge.sam2.predictor import Sam2Tracker  # noqa: E402
-from teacher_bridge.sam2.video_predictor import connected_components, fill_holes  # noqa: E402
+from teacher_bridge.sam2.predictor import Sam2Tracker, build_predictor  # noqa: E402
 from teacher_bridge.search.tracks import find_masklets  # noqa: E402
 from tests.teacher_bridge.scenes import moving_squares  # noqa: E402
 
 
-@pytest.fixture
-def short_memory(predictor):
+def with_short_memory(predictor):
     """A predictor that attends to few enough frames for outputs of six to be dropped."""
     predictor.num_maskmem, predictor.max_obj_ptrs_in_encoder = 3, 2
     return predictor
 
 
 @pytest.fixture
-def package_masklets(short_memory, squares_entry, tmp_path, monkeypatch):
+def short_memory(predictor):
+    return with_short_memory(predictor)
+
+
+@pytest.fixture
+def package(nano_weights, monkeypatch):
+    """The package's own predictor; it fills holes too, but asks the CUDA extension for them."""
+    monkeypatch.setattr("sam2.utils.misc.get_connected_components", connected_components)
+    target = "sam2.sam2_video_predictor.SAM2VideoPredictor"
+    return build_predictor("embedded", str(nano_weights), "cpu", target)
+
+
+@pytest.fixture
+def package_masklets(package, squares_entry, tmp_path):
     """What the plain package finds; its frames have to be lossless, so it reads PNG as JPEG."""
     for t, image in enumerate(moving_squares(6)[0]):
         Image.fromarray(image).save(tmp_path / f"{t}.jpg", "PNG")
-    monkeypatch.setattr(short_memory, "__class__", SAM2VideoPredictor)
-    # It fills holes too, but asks the CUDA extension for them.
-    monkeypatch.setattr(short_memory, "fill_hole_area", short_memory.hole_area)
-    monkeypatch.setattr("sam2.utils.misc.get_connected_components", connected_components)
-    masklets = find_masklets(PackageTracker(short_memory, tmp_path), squares_entry.request)
-    monkeypatch.undo()
-    return masklets
+    tracker = PackageTracker(with_short_memory(package), tmp_path)
+    return find_masklets(tracker, squares_entry.request)
 
 
 def test_search_finds_what_the_plain_package_finds(short_memory, squares_entry, package_masklets):
@@ -58,17 +64,14 @@ def test_search_finds_what_the_plain_package_finds(short_memory, squares_entry, 
         assert (masks != expected).mean() < 1e-4
 
 
-def test_a_video_begins_as_the_package_begins_it(predictor, squares_entry, tmp_path, monkeypatch):
+def test_a_video_begins_as_the_package_begins_it(predictor, package, squares_entry, tmp_path):
     lay_out_frames(squares_entry, tmp_path)
-    monkeypatch.setattr(predictor, "__class__", SAM2VideoPredictor)
-    package = predictor.init_state(str(tmp_path), offload_video_to_cpu=True)
-    monkeypatch.undo()
+    expected = package.init_state(str(tmp_path), offload_video_to_cpu=True)
     ours = Sam2Tracker(predictor, squares_entry)._state
     ours.pop("features")  # ours alone keeps those of all frames
-    assert ours.keys() == package.keys()
     for key in ours.keys() - {"images", "cached_features"}:
-        assert ours[key] == package[key] and type(ours[key]) is type(package[key]), key
-    assert ours["cached_features"].keys() == package["cached_features"].keys() == {0}
+        assert ours[key] == expected[key] and type(ours[key]) is type(expected[key]), key
+    assert ours["cached_features"].keys() == expected["cached_features"].keys() == {0}
 
 
 def test_holes_are_filled_as_the_package_fills_them(monkeypatch):
@@ -96,12 +99,47 @@ def test_features_are_bounded_and_the_result_is_not_changed_by_that(predictor, s
     assert len(tracker._state["features"]) == 1
 
 
+def test_objects_of_a_frame_are_prompted_and_remembered_together(
+    predictor, squares_entry, monkeypatch
+):
+    given = np.zeros(squares_entry.request.size, bool)
+    given[16:56, 8:48] = True
+    looks, memories = [], []
+    look, remember = predictor.track_step, predictor._encode_new_memory
+
+    def looked(**named):
+        looks.append(named["current_vision_feats"][-1].shape[1])
+        return look(**named)
+
+    def remembered(**named):
+        memories.append(len(named["pred_masks_high_res"]))
+        return remember(**named)
+
+    monkeypatch.setattr(predictor, "track_step", looked)
+    monkeypatch.setattr(predictor, "_encode_new_memory", remembered)
+    found = {}
+    for at_once in (1, 3):
+        predictor.objects_at_once = at_once
+        tracker = Sam2Tracker(predictor, squares_entry)
+        tracker.click(0, 5, 30, 30)
+        tracker.mask(0, 3, given)
+        tracker.click(0, 4, 60, 90)
+        found[at_once] = [tracker.propagate(t) for t in range(3)]
+    # Three frames: prompted, tracked, tracked; nothing attends to the last one yet.
+    assert looks == [1] * 3 + [1] * 3 + [1] * 3 + [2, 1] + [3] + [3]
+    assert memories == [1] * 6 + [3, 3]
+    for one_by_one, together in zip(found[1], found[3], strict=True):
+        assert one_by_one.ids == together.ids == (5, 3, 4)
+        assert (one_by_one.masks != together.masks).mean() < 1e-4
+        assert one_by_one.masks.any(axis=(1, 2)).all()
+
+
 def test_outputs_that_nothing_attends_to_are_dropped(short_memory, squares_entry, monkeypatch):
     kept, track = [], short_memory._track
 
     def track_and_look(state, batch, frame, reverse):
         logits = track(state, batch, frame, reverse)
-        kept.append(sorted(batch["non_cond_frame_outputs"]))
+        kept.append(sorted(batch.tracked))
         return logits
 
     monkeypatch.setattr(short_memory, "_track", track_and_look)
