@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 import ditta_jax
@@ -19,10 +20,16 @@ from ditta_jax.configuration.command_line import parse
 from ditta_jax.configuration.schema import flat
 from ditta_jax.configuration.settings_page import page
 from ditta_jax.configuration.shipped import shipped
+from ditta_jax.data.images import encode_png
 from ditta_jax.students import checkpoint, families
 from ditta_jax.students.card import StudentCard
-from tests.docs import schemas
+from ditta_jax.teacher import mask_rle
+from ditta_jax.teacher.cache import write_masklets, write_request
+from ditta_jax.teacher.records import Masklets, Request, class_peaks
+from tests.docs import format_tables, schemas
+from tests.docs.messages import messages
 from tests.docs.schemas import DOCS
+from tests.runs.page.made_up_run import SIZE, frame_at, labels_at, write_run
 
 REPOSITORY = DOCS.parent
 PAGES = sorted([*DOCS.glob("*.md"), REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"])
@@ -59,7 +66,7 @@ def commands():
 
 
 @pytest.mark.parametrize("text", list(blocks("python")))
-def test_python_on_the_pages_runs(text, tmp_path, monkeypatch):
+def test_python_on_the_pages_runs(text, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(families, "FAMILIES", dict(families.FAMILIES))
     names = {"__name__": "page"}
@@ -73,16 +80,42 @@ def test_python_on_the_pages_runs(text, tmp_path, monkeypatch):
         assert checkpoint.fingerprint(loaded) == checkpoint.fingerprint(names["student"])
     if "METHOD" in names:
         check_steady(names["METHOD"])
-    if hasattr(names.get("video"), "labels"):  # the example of a data set
+    if {"unsealed", "masks", "scores"} & names.keys():
+        read_files(names, tmp_path)
+    if "videos" in names:  # found in folders
+        assert names["videos"].names == ("street",) and names["video"].size == (48, 80)
+        assert capsys.readouterr().out == "('street',)\n(48, 80) 2 [True, False]\n"
+    elif "table" in names:  # of classes that differ
+        assert capsys.readouterr().out == "('street',) [0 0 1]\n"
+    elif hasattr(names.get("video"), "labels"):  # a data set of one's own
         video = names["video"]
         assert video.frames[3].shape == (*video.size, 3) and len(video.labels) == 8
         assert video.frames.encoded(0).startswith(b"\x89PNG")
 
 
+def read_files(names, folder):
+    """The page's readers on files that the program writes."""
+    entry = write_entry(folder / "cache")
+    if "unsealed" in names:
+        file = entry / "request.json"
+        assert names["unsealed"](file)["num_classes"] == 3
+        file.write_bytes(file.read_bytes().replace(b'"num_classes": 3', b'"num_classes": 4'))
+        with pytest.raises(ValueError, match=r"request\.json: cut off or changed"):
+            names["unsealed"](file)
+    if "masks" in names:
+        found = names["masks"](entry)
+        assert [list(frame) for frame in found] == [[1], [1]]
+        assert all((found[t][1] == (labels_at(t, "frozen") == 1)).all() for t in range(2))
+    if "scores" in names:
+        run = write_run(folder / "demo")
+        told = names["scores"](run)
+        assert told.keys() == {"frozen", "ditta"} and told["ditta"][0] > told["frozen"][0] > 0.5
+        assert names["losses"](run, "left") == [2.0, 1.0, 2 / 3, 0.5]
+
+
 def check_steady(method):
     """The page's method on two frames: a label that is seen once is not shown."""
     import jax.numpy as jnp
-    import numpy as np
 
     from ditta_jax.algorithm import inference
     from ditta_jax.methods.protocol import Fixed, Frame, Scene, WarmUp
@@ -181,21 +214,19 @@ def test_one_version():
     assert f"## {version}\n" in (REPOSITORY / "CHANGELOG.md").read_text()
 
 
+def test_the_tables_of_formats_are_the_schemas():
+    how = "python -m tests.docs.format_tables"
+    assert format_tables.PAGE.read_text() == format_tables.page(), f"write them anew: {how}"
+    shown = {name for _, name, _ in format_tables.TABLE.findall(format_tables.PAGE.read_text())}
+    assert shown == {file.name.partition(".")[0] for file in (DOCS / "schemas").glob("*.json")}
+
+
 def test_a_made_up_run_is_as_the_schemas_say(tmp_path):
-    from tests.runs.page.made_up_run import write_run
-
-    run = write_run(tmp_path / "demo")
-    schemas.check_run(run, kinds=("film",))
+    schemas.check_run(write_run(tmp_path / "demo"), kinds=("film",))
 
 
-def test_a_request_and_its_answer_are_as_the_schemas_say(tmp_path):
-    import numpy as np
-
-    from ditta_jax.teacher import mask_rle
-    from ditta_jax.teacher.cache import write_masklets, write_request
-    from ditta_jax.teacher.records import Masklets, Request, class_peaks
-    from tests.runs.page.made_up_run import SIZE, frame_at, labels_at
-
+def write_entry(cache):
+    """A teacher's cache with one request of two frames and its answer; the entry's folder."""
     labels = [labels_at(t, "frozen") for t in range(2)]
     peaks = tuple(class_peaks(label, np.full(SIZE, 0.9)) for label in labels)
     request = Request("v", ("0", "1"), SIZE, 3, peaks)
@@ -208,14 +239,17 @@ def test_a_request_and_its_answer_are_as_the_schemas_say(tmp_path):
             return None
 
         def encoded(self, index):
-            from ditta_jax.data.images import encode_png
-
             return encode_png(self[index])
 
-    entry = write_request(tmp_path, request, Frames([frame_at(0), frame_at(1)]))
+    entry = write_request(cache, request, Frames([frame_at(0), frame_at(1)]))
     masks = tuple(((1, mask_rle.encode(label == 1)),) for label in labels)
     masklets = Masklets(SIZE, (1,), masks, request.pixels_per_class(), {"teacher": "none"})
     write_masklets(entry, "k" * 8, masklets)
+    return entry
+
+
+def test_a_request_and_its_answer_are_as_the_schemas_say(tmp_path):
+    write_entry(tmp_path)
     schemas.check_cache(tmp_path)
 
 
@@ -225,6 +259,16 @@ def test_no_page_names_a_file_that_is_not_there():
         for name in FILE.findall(path.read_text()):
             of_sam2 = name.startswith("configs/sam2")
             assert of_sam2 or Path(REPOSITORY / name).exists(), f"{path.name}: {name}"
+
+
+def test_messages_of_the_page_on_troubles_are_the_programs():
+    rows = re.findall(
+        r"^\| `(.*?)`( \(of \w+\))? \|", (DOCS / "troubleshooting.md").read_text(), re.M
+    )
+    assert len(rows) > 20
+    for message, of_another in rows:
+        part = message.removesuffix("…")
+        assert of_another or any(part in said for said in messages()), message
 
 
 def test_every_name_of_the_package_has_its_place_on_the_page():
