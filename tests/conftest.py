@@ -3,14 +3,14 @@
 import os
 from pathlib import Path
 
+from tests.compilation import OPTIMISED, flags
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# One device, as most people have; what is marked `eight_devices` runs in `test_eight_devices.py`.
+# One device, as most people have; what is marked `eight_devices` runs in `test_apart.py`.
 DEVICES = int(os.environ.get("DITTA_TEST_DEVICES", "1"))
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count={DEVICES}"
-).strip()
+os.environ["XLA_FLAGS"] = flags(DEVICES, OPTIMISED)
 # No dtype and no axis is added in silence, in commands that tests start neither.
 if os.environ.get("DITTA_TEST_STRICT", "1") != "0":
     os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
@@ -30,17 +30,22 @@ pytest_plugins = ["tests.robustness", "tests.skips"]
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "eight_devices: needs the CPU as eight devices")
+    config.addinivalue_line("markers", "optimised: needs programs as they are compiled for users")
+
+
+def runs_here(item) -> bool:
+    """Whether this process is one that a test can run in."""
+    eight, optimised = (item.get_closest_marker(m) for m in ("eight_devices", "optimised"))
+    return bool(eight) == (DEVICES == 8) and (OPTIMISED or not optimised)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what needs another number of devices; its own process runs it."""
-    wanted = [
-        item for item in items if (DEVICES == 8) == bool(item.get_closest_marker("eight_devices"))
-    ]
-    left_out = [item for item in items if item not in wanted]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = wanted
+    """Leave out what needs a process of its own, and start those processes first: they are long."""
+    wanted = [item for item in items if runs_here(item)]
+    wanted.sort(key=lambda item: item.path.name != "test_apart.py")
+    left_out = [item for item in items if not runs_here(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = wanted
 
 
 def shared_folder() -> Path:

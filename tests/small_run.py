@@ -66,7 +66,7 @@ class Run:
             stderr=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,
-            env=os.environ | {"XLA_FLAGS": "", "PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
         self.lines = []
 

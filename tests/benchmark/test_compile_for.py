@@ -11,6 +11,7 @@ from ditta_jax.benchmark import chips, compile_for
 from ditta_jax.benchmark.compiled_cell import Cell, Compiled
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.errors import UserError
+from tests.compilation import flags
 
 SMALL = Size("B0", 64, 96, 5, 3, 2)
 
@@ -22,6 +23,7 @@ def options(*words):
 @pytest.fixture
 def compilers(monkeypatch):
     """What the Makefile installed, for this test and the processes that it starts."""
+    monkeypatch.setenv("XLA_FLAGS", flags(1, optimised=True))
     if folder := os.environ.get("DITTA_COMPILERS"):
         monkeypatch.syspath_prepend(folder)
         monkeypatch.setenv("PYTHONPATH", folder, prepend=os.pathsep)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from ditta_jax.data.procedural.drive import video
+from tests.compilation import flags
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 MOST_BYTES = 15 * 2**20
@@ -45,7 +46,8 @@ def installed(wheel, tmp_path_factory):
 
 
 def run_installed(installed, arguments, folder, **environment):
-    """Runs a module of the unpacked wheel outside the repository, with no git to be found."""
+    """Runs a module of the unpacked wheel as users do, outside the repository, without git."""
+    environment = {"XLA_FLAGS": flags(1, optimised=True), **environment}
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=folder,

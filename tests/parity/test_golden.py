@@ -8,6 +8,8 @@ import pytest
 from tests.parity.golden import Golden
 from tests.parity.golden_run import GoldenRun, run_golden
 
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture(scope="module")
 def reference(golden) -> Golden:

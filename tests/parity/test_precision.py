@@ -16,6 +16,7 @@ from tests.parity.golden import Golden
 from tests.parity.measure import Comparison, square_error
 from tests.parity.scene import Variation, fresh_scene, golden_scene
 
+pytestmark = pytest.mark.optimised
 SEEDS = 4
 # How torch adds up a matrix product depends on its threads; the suite gives each worker one. Here
 # the twin runs as torch runs on two cores or more. With one thread torch's own products round less,
