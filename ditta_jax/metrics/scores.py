@@ -94,6 +94,20 @@ def no_scores(num_classes: int, windows: Sequence[int] = WINDOWS) -> Scores:
     )
 
 
+class FrameCounts(NamedTuple):
+    """What a frame adds to the scores of its video, in pixels.
+
+    Attributes:
+        confusion: by ground truth (row) and prediction (column), ignored pixels left out.
+        still: per window length n, pixels whose ground truth was the same for n frames.
+        steady: per window length, of these, those whose prediction was too.
+    """
+
+    confusion: Int[np.ndarray, "C C"]
+    still: Int[np.ndarray, "n"]
+    steady: Int[np.ndarray, "n"]
+
+
 class VideoScores:
     """Streaming scores of one video: `update` per frame in order, then `finish`.
 
@@ -140,27 +154,40 @@ class VideoScores:
             ValueError: the shapes differ, or a class is not below C.
         """
         if label is None:
-            self._gaps = True
+            self.add(None)
             return
         if prediction.shape != label.shape:
             raise ValueError(f"prediction is {prediction.shape}, label is {label.shape}")
         if self._table is not None:
             prediction = self._table[prediction]
-        self._scores = self._scores._replace(
-            confusion=self._scores.confusion + _confusion(prediction, label, len(self._confusion))
-        )
-        # A window counts only once a frame follows it: the last possible one is left out.
-        for i, fraction in enumerate(self._pending):
-            if fraction is not None:
-                self._scores.consistency_sum[i] += fraction
-                self._scores.window_count[i] += 1
+        confusion = _confusion(prediction, label, len(self._confusion))
         if self._truth_run is None or self._predicted_run is None:
             self._truth_run = _Runs(label, self._longest)
             self._predicted_run = _Runs(prediction, self._longest)
         else:
             self._truth_run.update(label)
             self._predicted_run.update(prediction)
-        self._pending = [self._fraction(n) for n in self._scores.windows]
+        self.add(FrameCounts(confusion, *self._still_and_steady()))
+
+    def add(self, counts: FrameCounts | None) -> None:
+        """Count the next frame, whose pixels are counted already (`counts.count_frames`).
+
+        Args:
+            counts: of the frame; None: it is not labelled, as in `update`.
+        """
+        if counts is None:
+            self._gaps = True
+            return
+        self._scores = self._scores._replace(confusion=self._scores.confusion + counts.confusion)
+        # A window counts only once a frame follows it: the last possible one is left out.
+        for i, fraction in enumerate(self._pending):
+            if fraction is not None:
+                self._scores.consistency_sum[i] += fraction
+                self._scores.window_count[i] += 1
+        self._pending = [
+            _fraction(int(still), int(steady))
+            for still, steady in zip(counts.still, counts.steady, strict=True)
+        ]
 
     def finish(self) -> Scores:
         """The scores of the frames counted so far."""
@@ -173,14 +200,21 @@ class VideoScores:
     def _confusion(self) -> Int[np.ndarray, "C C"]:
         return self._scores.confusion
 
-    def _fraction(self, n: int) -> float | None:
-        """Consistent share of the window that ends here; None if no pixel's truth is constant."""
+    def _still_and_steady(self) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+        """The counts of `FrameCounts` for the windows that end here."""
         assert self._truth_run is not None and self._predicted_run is not None
-        constant = self._truth_run.length >= n
-        total = np.count_nonzero(constant)
-        if total == 0:
-            return None
-        return np.count_nonzero(constant & (self._predicted_run.length >= n)) / total
+        pairs = []
+        for n in self._scores.windows:
+            constant = self._truth_run.length >= n
+            both = constant & (self._predicted_run.length >= n)
+            pairs.append((np.count_nonzero(constant), np.count_nonzero(both)))
+        still, steady = np.array(pairs, np.int64).reshape(-1, 2).T
+        return still, steady
+
+
+def _fraction(still: int, steady: int) -> float | None:
+    """Consistent share of a window; None if no pixel's truth is constant."""
+    return steady / still if still else None
 
 
 class _Runs:
@@ -198,12 +232,21 @@ class _Runs:
         self._frame = frame.copy()
 
 
+def check_classes(name: str, values: UInt8[np.ndarray, "..."], num_classes: int) -> None:
+    """Refuse classes that do not exist.
+
+    Raises:
+        ValueError: a value is not below `num_classes`.
+    """
+    if values.size and values.max() >= num_classes:
+        raise ValueError(f"{name} {values.max()} where there are {num_classes} classes")
+
+
 def _confusion(prediction, label, num_classes):
     """Pixels by ground truth (row) and prediction (column); Int64[C, C]."""
     valid = label != IGNORE
     truth, predicted = label[valid].astype(np.int64), prediction[valid]
-    for name, values in (("label", truth), ("prediction", predicted)):
-        if values.size and values.max() >= num_classes:
-            raise ValueError(f"{name} {values.max()} where there are {num_classes} classes")
+    check_classes("label", truth, num_classes)
+    check_classes("prediction", predicted, num_classes)
     pairs = np.bincount(truth * num_classes + predicted, minlength=num_classes**2)
     return pairs.reshape(num_classes, num_classes)
