@@ -240,7 +240,8 @@ def sweep_video(
         UserError: the video has no labels, or no frames to score.
     """
     from ditta_jax.methods import ditta
-    from ditta_jax.runs import finished, stages
+    from ditta_jax.runs import finished
+    from ditta_jax.runs.segmentation import Clocks, Rest, segment_rest
     from ditta_jax.runs.sweep_records import Swept
 
     if video.labels is None:
@@ -259,18 +260,12 @@ def sweep_video(
     start = {"frozen": work.methods["frozen"].prepare(work.model, warm_up, work.settings)}
     start["ditta"] = prepared
     with progress.stage("D: segmentation", len(video.frames) - first, video.name) as advance:
-        for out in stages.segment_rest(
-            work.model,
-            methods,
-            start,
-            video.frames,
-            video.size,
-            first,
-            work.settings,
-            stages.Clocks(methods),
-            several=True,
-        ):
-            frozen, truth = out.labels["frozen"], video.labels[out.index]
+        rest = Rest(start, video.frames, first, Clocks(methods), video.labels)
+        found = segment_rest(
+            work.model, methods, rest, video.size, work.settings, several=["ditta"]
+        )
+        for out in found:
+            frozen, truth = out.labels["frozen"], out.truth
             scores[0].update(frozen, truth)
             for score, own, reason in zip(scores[1:], out.labels["ditta"], reasons, strict=True):
                 score.update(frozen if reason is not None else own, truth)

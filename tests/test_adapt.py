@@ -254,7 +254,7 @@ def steps(rows):
 def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
     one_by_one = all_videos.adapt_videos(double)
     expected, losses = predictions(tmp_path), lines(tmp_path / "run" / "losses.jsonl")
-    groups, segment = count_groups(monkeypatch), VideoWork.segment
+    groups, segmentation = count_groups(monkeypatch), VideoWork.segmentation
     double.output = str(tmp_path / "side_by_side")
     double.parallel.videos = 3
     side_by_side = all_videos.adapt_videos(double)
@@ -272,18 +272,46 @@ def test_videos_side_by_side_end_as_one_by_one(double, monkeypatch, tmp_path):
     double.output = str(tmp_path / "killed")
     groups.clear()
 
-    def killed(own, advance):
+    def killed(own):
         if own.name == "video_001":
             raise KeyboardInterrupt
-        return segment(own, advance)
+        return segmentation(own)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(VideoWork, "segment", killed)
+        patch.setattr(VideoWork, "segmentation", killed)
         all_videos.adapt_videos(double)
     assert scores_of(all_videos.adapt_videos(double)) == scores_of(one_by_one)
     assert groups == [["video_000", "video_001"], ["video_001"]]
     assert steps(lines(tmp_path / "killed" / "run" / "losses.jsonl")) == steps(losses)
     assert predictions(tmp_path / "killed") == expected
+
+
+@pytest.mark.eight_devices
+def test_devices_share_the_videos_of_stages_c_and_d(double, tmp_path, monkeypatch, capsys):
+    one_by_one, expected = all_videos.adapt_videos(double), predictions(tmp_path)
+    double.output, double.parallel.videos = str(tmp_path / "shared"), 2
+    capsys.readouterr()
+    shared = all_videos.adapt_videos(double)
+    assert "video_000 to video_001: D: segmentation (6)" in capsys.readouterr().err
+    assert predictions(tmp_path / "shared") == expected
+    assert scores_of(shared) == scores_of(one_by_one)
+    seconds = [video["seconds"]["D"] for video in shared["videos"]]
+    assert seconds[0] == pytest.approx(seconds[1]) and seconds[0] > 0
+
+    # What cannot be done of one video is said of it, and the other is whole.
+    double.output = str(tmp_path / "broken")
+    draw = VideoWork._draw
+
+    def refused(own, out, *rest):
+        if own.name == "video_000":
+            raise UserError("no picture")
+        return draw(own, out, *rest)
+
+    monkeypatch.setattr(VideoWork, "_draw", refused)
+    broken = all_videos.adapt_videos(double)
+    assert broken["failed"] == {"video_000": "no picture"}
+    assert [video["name"] for video in broken["videos"]] == ["video_001"]
+    assert broken["videos"][0]["scores"] == shared["videos"][1]["scores"]
 
 
 def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):

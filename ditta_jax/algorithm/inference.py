@@ -11,10 +11,13 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, PyTree, UInt8
 
 from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_blocks
+from ditta_jax.algorithm.video_mesh import each_video
 from ditta_jax.students.parts import Adaptable, join_student
+from ditta_jax.students.sizes import MEAN, STD
 from ditta_jax.students.student import Student
 
 
@@ -44,6 +47,18 @@ class PreviousFrame(NamedTuple):
     exists: Bool[Array, ""]
 
 
+@functools.partial(jax.jit, static_argnames="compute")
+def normalised(images: UInt8[Array, "*T Hi Wi 3"], compute: str) -> Float[Array, "*T Hi Wi 3"]:
+    """The encoder's input, in `compute`: bit for bit what `data.preprocess.normalise` makes.
+
+    Frames go to the device as bytes, a quarter of their size in float32.
+    """
+    mean, std = (jnp.broadcast_to(jnp.array(x, jnp.float32), images.shape) for x in (MEAN, STD))
+    # By what it knows a compiler divides as by its reciprocal, which rounds otherwise.
+    std = jax.lax.optimization_barrier(std)
+    return ((images.astype(jnp.float32) - mean) / std).astype(compute)
+
+
 @functools.partial(jax.jit, static_argnames="graph")
 def encode(
     graph: nnx.GraphDef, encoder: nnx.State, network: Adaptable, frames: Float[Array, "T Hi Wi 3"]
@@ -51,6 +66,22 @@ def encode(
     """Encoder features of frames in evaluation mode, frame by frame."""
     student = join_student(graph, encoder, network)
     return jax.lax.map(functools.partial(encode_frame, student), frames)
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "mesh"))
+def encode_videos(
+    graph: nnx.GraphDef,
+    encoder: nnx.State,
+    network: Adaptable,
+    frames: Float[Array, "V T Hi Wi 3"],
+    mesh: Mesh,
+) -> PyTree[Float[Array, "V T _h _w _c"]]:
+    """`encode` for V videos, spread over the devices of a mesh that all have the weights."""
+
+    def one(frames, encoder, network):
+        return encode(graph, encoder, network, frames)
+
+    return each_video(one, mesh, shared=2)(frames, encoder, network)
 
 
 @functools.partial(jax.jit, static_argnames=("graph", "size", "input_size"))

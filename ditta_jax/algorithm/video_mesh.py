@@ -1,6 +1,6 @@
 """Videos side by side on devices: a mesh with the axis "video", and what goes there and back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,38 @@ def home(video: int, videos: int, mesh: Mesh) -> jax.Device:
 def on_every_device(tree: PyTree, mesh: Mesh) -> PyTree:
     """A copy of a tree on each device of the mesh."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def each_video(f: Callable, mesh: Mesh, shared: int = 0) -> Callable:
+    """`f` of every video where it lies: one after the other on a device, without communication.
+
+    Divided here and not by the compiler: no device may wait for another. One after the other,
+    results are the bits of `f` itself, and a device works with the memory of one video.
+
+    Args:
+        f: of the trees of one video, and of `shared` further ones.
+        mesh: of `video_mesh`.
+        shared: how many of the last arguments are the same for all, on every device.
+
+    Returns:
+        a function of the same arguments, the videos' with a leading multiple of `mesh.size`, as
+        the results have.
+    """
+
+    def several(*arguments):
+        cut = len(arguments) - shared
+        own, common = arguments[:cut], arguments[cut:]
+
+        def here(own, common):
+            return jax.lax.map(lambda one: f(*one, *common), own)
+
+        spec = PartitionSpec(AXIS)
+        # Everything varies over the axis: nothing to check.
+        return jax.shard_map(
+            here, mesh=mesh, in_specs=(spec, PartitionSpec()), out_specs=spec, check_vma=False
+        )(own, common)
+
+    return several
 
 
 def unused(tree: PyTree) -> PyTree:

@@ -18,7 +18,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.methods import registry
 from ditta_jax.names import fault_of
 from ditta_jax.runs import settings as run_settings
-from ditta_jax.runs.stages import FROZEN
+from ditta_jax.runs.segmentation import FROZEN
 
 BASE = ""  # the variant without changes
 _WHERE = "compare.ablations"

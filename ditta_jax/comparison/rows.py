@@ -12,7 +12,7 @@ from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import MASKLETS, TRACKS
 from ditta_jax.metrics.scores import Scores
 from ditta_jax.runs.run_folder import RunFolder
-from ditta_jax.runs.stages import FROZEN
+from ditta_jax.runs.segmentation import FROZEN
 from ditta_jax.runs.video_record import VideoRecord
 
 

@@ -6,11 +6,11 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from ditta_jax.data.preprocess import to_input
+from ditta_jax.data.preprocess import resized
 
 _T = TypeVar("_T")
 _POLL = 0.1  # seconds between looks at whether the consumer has gone
@@ -72,6 +72,28 @@ class Frames(Protocol):
     def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
+class Labels(Protocol):
+    """Ground truth of a video's frames, UInt8["H W"] or None each."""
+
+    def __getitem__(self, index: int, /) -> np.ndarray | None: ...
+
+
+class Seen(NamedTuple):
+    """A frame of a video on its way to the network.
+
+    Attributes:
+        index: of the frame.
+        frame: UInt8["H W 3"].
+        image: UInt8["Hi Wi 3"], the network's input but for its normalisation.
+        truth: UInt8["H W"], or None where there is none or none was asked for.
+    """
+
+    index: int  # type: ignore[assignment]  # mypy: a tuple has a method of that name
+    frame: np.ndarray
+    image: np.ndarray
+    truth: np.ndarray | None = None
+
+
 def inputs(
     frames: Frames,
     scale: tuple[int, int] = (853, 480),
@@ -79,24 +101,24 @@ def inputs(
     start: int = 0,
     stop: int | None = None,
     depth: int = 4,
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    labels: Labels | None = None,
+) -> Iterator[Seen]:
     """Frames of a video with the network's inputs, made ahead.
 
     Args:
         frames: a video's frames.
-        scale: see `preprocess.to_input`.
-        divisor: see `preprocess.to_input`.
+        scale: see `preprocess.resized`.
+        divisor: see `preprocess.resized`.
         start: first frame.
         stop: the frame to stop before; None: the end.
         depth: frames kept ready; together with two in work they bound the memory.
-
-    Yields:
-        (index, UInt8["H W 3"], Float32["Hi Wi 3"]).
+        labels: the frames' ground truth, where it is wanted.
     """
 
-    def make() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def make() -> Iterator[Seen]:
         for index in range(start, len(frames) if stop is None else stop):
             frame = frames[index]
-            yield index, frame, to_input(frame, scale, divisor)
+            truth = None if labels is None else labels[index]
+            yield Seen(index, frame, resized(frame, scale, divisor), truth)
 
     return ahead(make, depth)

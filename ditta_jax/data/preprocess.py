@@ -31,10 +31,10 @@ def input_size(
     return -(-height // divisor) * divisor, -(-width // divisor) * divisor
 
 
-def to_input(
+def resized(
     frame: np.ndarray, scale: tuple[int, int] = (853, 480), divisor: int = 32
 ) -> np.ndarray:
-    """The network's input for a frame.
+    """A frame at the size of the network's input, not yet normalised.
 
     Args:
         frame: UInt8["H W 3"] RGB.
@@ -42,15 +42,22 @@ def to_input(
         divisor: both sides are stretched to its next multiple.
 
     Returns:
-        Float32["Hi Wi 3"], minus `MEAN`, over `STD`.
+        UInt8["Hi Wi 3"]; the frame itself where it has that size.
     """
     size = frame.shape[:2]
     for height, width in (scaled_size(size, scale), input_size(size, scale, divisor)):
         if frame.shape[:2] != (height, width):
             frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
-    return normalise(frame)
+    return frame
+
+
+def to_input(
+    frame: np.ndarray, scale: tuple[int, int] = (853, 480), divisor: int = 32
+) -> np.ndarray:
+    """The network's input for a frame: `resized`, then `normalise`; Float32["Hi Wi 3"]."""
+    return normalise(resized(frame, scale, divisor))
 
 
 def normalise(image: np.ndarray) -> np.ndarray:
-    """UInt8["... 3"] RGB to Float32["... 3"]."""
+    """UInt8["... 3"] RGB to Float32["... 3"], minus `MEAN`, over `STD`."""
     return (image.astype(np.float32) - MEAN) / STD

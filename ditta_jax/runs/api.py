@@ -28,6 +28,7 @@ from ditta_jax.methods.protocol import MASKLETS, Prepared
 from ditta_jax.metrics.scores import WINDOWS, VideoScores
 from ditta_jax.runs import stages
 from ditta_jax.runs.requests import request_of
+from ditta_jax.runs.segmentation import Clocks, Rest, segment_rest
 from ditta_jax.students import checkpoint
 from ditta_jax.students.card import StudentCard
 from ditta_jax.students.student import Student as StudentModule
@@ -235,16 +236,8 @@ def segment(
         method = ditta.METHOD if fuse else frozen.METHOD
         prepared = Prepared(ditta.first_state(model, model.network, start) if fuse else ())
         size = (frames.shape[1], frames.shape[2])
-        found = stages.segment_rest(
-            model,
-            [method],
-            {method.name: prepared},
-            frames,
-            size,
-            0,
-            settings,
-            stages.Clocks([method]),
-        )
+        rest = Rest({method.name: prepared}, frames, 0, Clocks([method]))
+        found = segment_rest(model, [method], rest, size, settings)
         return np.stack([out.labels[method.name] for out in found])
 
 

@@ -8,7 +8,7 @@ from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.teaching import Entries
 from ditta_jax.runs.video_record import VideoRecord
-from ditta_jax.runs.video_work import VideoWork, prepare_group
+from ditta_jax.runs.video_work import VideoWork, in_turn, prepare_group, segment_group, stage
 from ditta_jax.runs.warm_ups import WarmUps
 from ditta_jax.runs.work import Work
 
@@ -23,7 +23,8 @@ def adapt_group(
 ) -> Iterator[VideoRecord]:
     """Adapt to videos of one size and segment the rest of each; yields their records.
 
-    One video at a time but for C. The features of all are held at once, from A to the end of C.
+    One video at a time but for C, and for D where there are several devices. The features of all
+    are held at once, from A to the end of C.
 
     Args:
         work: what all videos share.
@@ -41,7 +42,7 @@ def adapt_group(
             warm_up = teaching.label_once(work, video, warm_ups, progress)
 
             # ---------------------------------------------------------- B: the teacher's masks
-            with own.stage("B"):
+            with stage(work, "B", [own]):
                 own.learn_from(warm_up, entries.get(video.name))
             videos.append(own)
 
@@ -54,10 +55,11 @@ def adapt_group(
         own.keep_what_was_learnt()
 
     # ------------------------------------------------------------------ D: inference, metrics
-    # On the default device: one video after the other, others would only compile it anew.
-    for own in videos:
-        with failures.of(own.name):
-            steps = own.frames_to_score()
-            with own.stage("D"), progress.stage("D: segmentation", steps, own.name) as advance:
-                own.segment(advance)
-            yield own.record()
+    for turn in in_turn(work, videos):
+        steps = sum(own.frames_to_score() for own in turn)
+        name = turn[0].name if len(turn) == 1 else None
+        with stage(work, "D", turn), progress.stage("D: segmentation", steps, name) as advance:
+            segment_group(work, turn, failures, advance)
+        for own in turn:
+            if own.name not in failures:
+                yield own.record()

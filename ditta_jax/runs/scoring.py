@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ditta_jax.data.class_tables import NO_COUNTERPART, class_map
+from ditta_jax.metrics.counts import Counting
 from ditta_jax.metrics.scores import VideoScores
 
 Palette = Sequence[tuple[int, int, int]]
@@ -31,6 +32,11 @@ class Scoring(NamedTuple):
     def start(self, windows: Sequence[int]) -> VideoScores:
         """The scores of one video, to be counted."""
         return VideoScores(self.truth_classes, windows, self.table)
+
+    def counting(self, windows: Sequence[int]) -> Counting:
+        """What a device counts of one video for its scores."""
+        table = () if self.table is None else tuple(self.table.tolist())
+        return Counting(self.truth_classes + bool(table), tuple(windows), table)
 
     def as_truth(self, prediction: np.ndarray) -> np.ndarray:
         """A prediction in the ground truth's classes."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import jax
 import numpy as np
@@ -13,11 +13,12 @@ from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError, WriteError
 from ditta_jax.methods.protocol import Method, Prepared, WarmUp
 from ditta_jax.metrics.scores import Scores, VideoScores
-from ditta_jax.runs import memory, overlays, stages, teaching
+from ditta_jax.runs import memory, overlays, teaching
 from ditta_jax.runs.clock import Clock
 from ditta_jax.runs.failures import Failures
+from ditta_jax.runs.placement import DefaultDevice, OverDevices
+from ditta_jax.runs.segmentation import FROZEN, Clocks, Rest, Segmented, segment_videos
 from ditta_jax.runs.showing import film_of, showing_of
-from ditta_jax.runs.stages import Clocks, Segmented
 from ditta_jax.runs.video_record import VideoRecord
 from ditta_jax.runs.work import Work
 from ditta_jax.students import checkpoint
@@ -32,7 +33,7 @@ class VideoWork:
     """
 
     def __init__(self, work: Work, video: Video) -> None:
-        self.name = video.name
+        self.name, self.size = video.name, video.size
         self.prepared: dict[str, Prepared] = {}
         self.preparation = {name: Clock() for name in work.methods}
         self.peak_bytes: dict[str, int | None] = {}
@@ -43,13 +44,9 @@ class VideoWork:
         self._scores: dict[str, Scores] = {}
         self._details: dict = {}
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the wall-clock time of the body to a stage."""
-        start = time.perf_counter()
-        with self._work.timeline.student(name, self.name):
-            yield
-        self._seconds[name] += time.perf_counter() - start
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        """Add to the wall-clock time of a stage."""
+        self._seconds[stage] += seconds
 
     # ------------------------------------------------------------------------ B, C
 
@@ -63,10 +60,6 @@ class VideoWork:
         methods = self._work.methods
         self._teacher = {name: teaching.seconds_of(masks, m) for name, m in methods.items()}
         self._film = film_of(self._work, self._video, self.warm_up)
-
-    def count_preparation(self, seconds: float) -> None:
-        """Add to stage C."""
-        self._seconds["C"] += seconds
 
     def keep_what_was_learnt(self) -> None:
         """Write losses and adapted students; features are no longer needed."""
@@ -100,40 +93,44 @@ class VideoWork:
         """How many there are."""
         return len(self._video.frames) - self._work.first_scored(self._video)
 
-    def segment(self, advance: Callable[[], object]) -> None:
-        """Stage D: predictions, pictures to look at, scores where there is a ground truth."""
+    def rest(self) -> Rest:
+        """What stage D is to do."""
+        counting = None
+        if self._video.labels is not None:
+            counting = self._work.scoring.counting(self._work.config.metrics.windows)
+        first, video = self._work.first_scored(self._video), self._video
+        return Rest(self.prepared, video.frames, first, self._inference, video.labels, counting)
+
+    @contextmanager
+    def segmentation(self) -> Iterator[Callable[[Segmented], None]]:
+        """Predictions, pictures to look at, scores where there is a ground truth.
+
+        The body hands over every frame out of stage D, in order.
+        """
         work, video = self._work, self._video
-        counts: dict[str, VideoScores] = {}
+        scores: dict[str, VideoScores] = {}
         if video.labels is not None:
             windows = tuple(work.config.metrics.windows)
-            counts = {name: work.scoring.start(windows) for name in work.methods}
+            scores = {name: work.scoring.start(windows) for name in work.methods}
         first = work.first_scored(video)
         shown = overlays.chosen_frames(first, len(video.frames), work.config.report.overlays)
         showing = showing_of(work, video.name, self._film)
-        with work.run.prediction_writer(video.name) as writer, showing:
-            for out in stages.segment_rest(
-                work.model,
-                list(work.methods.values()),
-                self.prepared,
-                video.frames,
-                video.size,
-                first,
-                work.settings,
-                self._inference,
-            ):
-                truth = None if video.labels is None else video.labels[out.index]
-                frame_name = video.frames.frame_name(out.index)
+
+        def take(out: Segmented) -> None:
+            frame_name = video.frames.frame_name(out.index)
+            if work.config.report.predictions:
                 for name, label in out.labels.items():
-                    if work.config.report.predictions:
-                        writer.write(frame_name, label, name)
-                    if counts:
-                        counts[name].update(label, truth)
-                comparable = truth if work.scoring.table is None else None  # the same classes
-                showing.frame(out.index, out.frame, out.labels, comparable)
-                if out.index in shown:
-                    self._draw(out, frame_name, comparable)
-                advance()
-        self._scores = {name: count.finish() for name, count in counts.items()}
+                    writer.write(frame_name, label, name)
+            for name, own in scores.items():
+                _score(own, out, name)
+            comparable = out.truth if work.scoring.table is None else None  # the same classes
+            showing.frame(out.index, out.frame, out.labels, comparable)
+            if out.index in shown:
+                self._draw(out, frame_name, comparable)
+
+        with work.run.prediction_writer(video.name) as writer, showing:
+            yield take
+        self._scores = {name: own.finish() for name, own in scores.items()}
 
     def _draw(
         self, out: Segmented, frame_name: str, truth: UInt8[np.ndarray, "H W"] | None
@@ -166,7 +163,7 @@ class VideoWork:
 
     def _told(self, method: Method) -> dict:
         prepared, preparation = self.prepared[method.name], self.preparation[method.name]
-        at_work = method.name if prepared.kept_frozen is None else stages.FROZEN
+        at_work = method.name if prepared.kept_frozen is None else FROZEN
         inference = self._inference.methods[at_work]
         online = method.can_learn_along and self._work.settings.protocol == "online"
         return {
@@ -179,6 +176,27 @@ class VideoWork:
             "kept_frozen": prepared.kept_frozen,
             **prepared.details,
         }
+
+
+@contextmanager
+def stage(work: Work, name: str, videos: Sequence[VideoWork]) -> Iterator[None]:
+    """Divide the wall-clock time of the body, which is a stage of these videos, among them."""
+    start = time.perf_counter()
+    with work.timeline.student(name, *(own.name for own in videos)):
+        yield
+    for own in videos:
+        own.add_seconds(name, (time.perf_counter() - start) / len(videos))
+
+
+def _score(scores: VideoScores, out: Segmented, method: str) -> None:
+    """Count a frame by what the device counted of it, or by its label map."""
+    if out.counts is None:
+        scores.update(out.labels[method], out.truth)
+    else:
+        scores.add(None if out.truth is None else out.counts[method])
+
+
+# ---------------------------------------------------------------------------- videos together
 
 
 def prepare_group(
@@ -209,4 +227,60 @@ def _prepare(work: Work, method: Method, videos: Sequence[VideoWork]) -> None:
         own.prepared[method.name] = prepared
         own.preparation[method.name].add(clock, len(videos))
         own.peak_bytes[method.name] = peak.bytes
-        own.count_preparation((clock.seconds + clock.compiling) / len(videos))
+        own.add_seconds("C", (clock.seconds + clock.compiling) / len(videos))
+
+
+def in_turn(work: Work, videos: Sequence[VideoWork]) -> list[list[VideoWork]]:
+    """Which videos of a group stage D segments at once: all, where each can have a device."""
+    several = len(_devices(work)) > 1 and len(videos) > 1
+    return [list(videos)] if several else [[own] for own in videos]
+
+
+def segment_group(
+    work: Work, videos: Sequence[VideoWork], failures: Failures, advance: Callable[[], object]
+) -> None:
+    """Stage D of videos of one size.
+
+    Args:
+        work: of the run.
+        videos: of `in_turn`.
+        failures: told of videos that cannot be done; the others go on.
+        advance: called after each frame.
+    """
+    place = (
+        DefaultDevice(work.model) if len(videos) == 1 else OverDevices(work.model, _devices(work))
+    )
+    methods, size = list(work.methods.values()), videos[0].size
+    with ExitStack() as stack:
+        ends = [stack.enter_context(ExitStack()) for _ in videos]
+        takes = [
+            end.enter_context(own.segmentation()) for own, end in zip(videos, ends, strict=True)
+        ]
+        rests = [own.rest() for own in videos]
+        for v, out in segment_videos(work.model, methods, rests, size, work.settings, place):
+            if all(own.name in failures for own in videos):
+                break
+            if videos[v].name in failures:
+                continue
+            with failures.of(videos[v].name), _open_if_well(ends[v]):
+                if isinstance(out, UserError):
+                    raise out
+                takes[v](out)
+                advance()
+        for own, end in zip(videos, ends, strict=True):
+            with failures.of(own.name):
+                end.close()
+
+
+@contextmanager
+def _open_if_well(end: ExitStack) -> Iterator[None]:
+    """Close what a video has open once the body fails, as an error in its own body would."""
+    try:
+        yield
+    except UserError as error:
+        end.__exit__(type(error), error, error.__traceback__)
+        raise
+
+
+def _devices(work: Work) -> list[jax.Device]:
+    return jax.local_devices()[: work.config.parallel.videos]

@@ -7,6 +7,7 @@ import pytest
 
 from ditta_jax.algorithm import full_resolution, inference
 from ditta_jax.algorithm.inference import PreviousFrame
+from ditta_jax.data.preprocess import normalise
 from ditta_jax.students.parts import join_student, split_student
 from ditta_jax.students.resize_matrices import chain
 from ditta_jax.students.segformer.config import SegFormerConfig
@@ -75,6 +76,14 @@ def slow_fusion(plain, fused, threshold):
 @pytest.fixture(scope="module")
 def features(parts, frames):
     return inference.encode(*parts[:3], frames)
+
+
+def test_images_are_normalised_as_on_the_host_bit_for_bit():
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
+    found = inference.normalised(jnp.asarray(every), "float32")
+    np.testing.assert_array_equal(found, normalise(every))
+    half = inference.normalised(jnp.asarray(every), "bfloat16")
+    np.testing.assert_array_equal(half, jnp.asarray(normalise(every), jnp.bfloat16))
 
 
 def test_stage_a_equals_a_dense_evaluation(parts, frames, features):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ditta_jax.data.prefetch import ahead, inputs
-from ditta_jax.data.preprocess import to_input
+from ditta_jax.data.preprocess import resized
 
 
 def _threads() -> int:
@@ -48,8 +48,11 @@ def test_an_exception_comes_after_the_items_before_it():
 
 def test_inputs_are_those_of_the_frames():
     frames = [np.full((8, 8, 3), i, np.uint8) for i in range(5)]
-    seen = list(inputs(frames, (16, 16), 8, start=1, stop=4))
-    assert [index for index, _, _ in seen] == [1, 2, 3]
-    for index, frame, made in seen:
-        assert frame is frames[index]
-        np.testing.assert_array_equal(made, to_input(frame, (16, 16), 8))
+    labels = [np.full((8, 8), i, np.uint8) if i != 2 else None for i in range(5)]
+    seen = list(inputs(frames, (16, 16), 8, start=1, stop=4, labels=labels))
+    assert [own.index for own in seen] == [1, 2, 3]
+    for index, frame, image, truth in seen:
+        assert frame is frames[index] and truth is labels[index]
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(image, resized(frame, (16, 16), 8))
+    assert next(inputs(frames)).truth is None

@@ -1,4 +1,4 @@
-"""The golden clip through the code path of the command line: stages A, C and D of `stages.py`."""
+"""The golden clip through the code path of the command line: stages A, C and D."""
 
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from ditta_jax.data.video import EncodedFrames
 from ditta_jax.methods import ditta, registry
 from ditta_jax.metrics.scores import VideoScores
 from ditta_jax.runs import stages
+from ditta_jax.runs.segmentation import Clocks, Rest, segment_rest
 from ditta_jax.runs.settings import settings_of
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
@@ -62,10 +63,8 @@ def run_golden(golden: Golden, dtype: str) -> GoldenRun:
         prepared = {"frozen": methods[0].prepare(model, frozen, settings)}
         prepared["ditta"] = ditta.METHOD.prepared(model, frozen, taught, (network, rows))
         assert prepared["ditta"].kept_frozen is None
-        first, clocks = golden.warmup, stages.Clocks(methods)
-        out = stages.segment_rest(
-            model, methods, prepared, frames, golden.size, first, settings, clocks
-        )
+        rest = Rest(prepared, frames, golden.warmup, Clocks(methods))
+        out = segment_rest(model, methods, rest, golden.size, settings)
         frames_out = list(out)
         adapted = stages_ours.released(model.graph, model.encoder, network)
     predictions = np.stack([frame.labels["ditta"] for frame in frames_out])

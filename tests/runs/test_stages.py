@@ -8,33 +8,11 @@ from flax import nnx
 from ditta_jax.algorithm.model import take_apart
 from ditta_jax.algorithm.settings import Settings
 from ditta_jax.data.preprocess import to_input
-from ditta_jax.data.video import FrameSequence
 from ditta_jax.errors import UserError
-from ditta_jax.methods import ditta, registry
-from ditta_jax.methods.protocol import Prepared
 from ditta_jax.runs import stages
 from ditta_jax.students.platform import compiling_for
-from ditta_jax.students.segformer.config import SegFormerConfig
 from ditta_jax.students.student import new_student
-
-CONFIG = SegFormerConfig(
-    3, (3, 4, 4, 5), (1, 1, 1, 1), (1, 1, 1, 1), (8, 4, 2, 1), 1, embed_dim=6, radius=1
-)
-SIZE = (30, 44)
-
-
-class RandomFrames(FrameSequence):
-    def __init__(self, length):
-        self._frames = np.random.default_rng(0).integers(0, 256, (length, *SIZE, 3), np.uint8)
-
-    def __len__(self):
-        return len(self._frames)
-
-    def __getitem__(self, index):
-        return self._frames[index]
-
-    def frame_name(self, index):
-        return f"{index:03d}"
+from tests.runs.tiny_video import CONFIG, SIZE, RandomFrames
 
 
 @pytest.fixture(scope="module")
@@ -123,64 +101,3 @@ def test_a_student_whose_output_is_not_finite_is_named(model, frames, settings):
     network = model.network._replace(params=params)
     with pytest.raises(UserError, match="street: the student's output on frame 0 is not finite"):
         stages.label_warm_up(model._replace(network=network), frames, settings, "street", stop=2)
-
-
-def segment(model, frames, settings, prepared, first=2):
-    methods = [registry.named(name) for name in ("frozen", "ditta") if name in prepared]
-    clocks = stages.Clocks(methods)
-    out = list(stages.segment_rest(model, methods, prepared, frames, SIZE, first, settings, clocks))
-    return out, clocks
-
-
-@pytest.fixture(scope="module")
-def prepared(model, warm_up):
-    return {
-        "frozen": Prepared(()),
-        "ditta": Prepared(ditta.first_state(model, model.network, warm_up)),
-    }
-
-
-def test_chunks_and_their_padding_change_no_label(model, frames, settings, prepared, monkeypatch):
-    whole, clocks = segment(model, frames, settings, prepared)
-    assert [out.index for out in whole] == [2, 3, 4] and clocks.frames == stages.CHUNK
-    monkeypatch.setattr(stages, "CHUNK", 2)
-    chunks, _ = segment(model, frames, settings, prepared)
-    for ours, theirs in zip(chunks, whole, strict=True):
-        assert ours.index == theirs.index
-        np.testing.assert_array_equal(ours.frame, frames[ours.index])
-        for method in prepared:
-            np.testing.assert_array_equal(ours.labels[method], theirs.labels[method])
-
-
-def test_the_frozen_student_is_computed_only_where_it_is_asked_for(
-    model, frames, settings, prepared, monkeypatch
-):
-    def never(*_):
-        raise AssertionError("the frozen student was computed")
-
-    monkeypatch.setattr(type(registry.named("frozen")), "step", never)
-    jax.clear_caches()
-    (first, *_), clocks = segment(model, frames, settings, {"ditta": prepared["ditta"]})
-    assert first.labels.keys() == {"ditta"}
-    assert clocks.methods["ditta"].seconds > 0 == clocks.methods["frozen"].seconds
-
-
-def test_a_method_that_keeps_the_frozen_students_labels_is_given_them(
-    model, frames, settings, prepared
-):
-    both, _ = segment(model, frames, settings, prepared)
-    kept = {"ditta": prepared["ditta"]._replace(kept_frozen="nothing was learnt")}
-    alone, _ = segment(model, frames, settings, kept)
-    for ours, theirs in zip(alone, both, strict=True):
-        assert ours.labels.keys() == {"ditta"}
-        np.testing.assert_array_equal(ours.labels["ditta"], theirs.labels["frozen"])
-    assert any((out.labels["ditta"] != out.labels["frozen"]).any() for out in both)
-
-
-def test_speeds_count_the_shared_encoder_and_a_methods_own_part_only(
-    model, frames, settings, prepared
-):
-    _, clocks = segment(model, frames, settings, prepared)
-    for method in prepared:
-        seconds = clocks.encoder.seconds + clocks.methods[method].seconds
-        assert clocks.frames_per_second(method) == pytest.approx(stages.CHUNK / seconds)
