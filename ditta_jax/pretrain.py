@@ -117,7 +117,7 @@ def predict(graph: nnx.GraphDef, network: Adaptable, frames) -> UInt8[Array, "b 
 def main() -> None:
     """Read the settings, train, write the student."""
     from ditta_jax.data.clips import clips
-    from ditta_jax.data.sources import stills
+    from ditta_jax.data.stills import stills
     from ditta_jax.runs.palette import distinct_colors
 
     config, _ = from_command_line("ditta_jax.pretrain")
@@ -161,7 +161,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _classes(config: ConfigDict):
-    from ditta_jax.data.sources import data_classes
+    from ditta_jax.data.tfds_videos import data_classes
 
     known = data_classes(config.data)
     if any(config.classes):
@@ -265,7 +265,7 @@ def validate(
 ) -> float | None:
     """MIoU on the validation split; None where there is none (folders)."""
     from ditta_jax.data.preprocess import to_input
-    from ditta_jax.data.sources import stills
+    from ditta_jax.data.stills import stills
     from ditta_jax.metrics.scores import VideoScores
 
     split = config.train.validation_split

@@ -166,7 +166,7 @@ def batches(
     iterator to end the thread.
 
     Args:
-        source: labelled pictures, see `sources.stills`, or clips, see `clips.clips`.
+        source: labelled pictures, see `stills.stills`, or clips, see `clips.clips`.
         crop: (Hi, Wi).
         batch_size: B.
         seed: of the order and of the augmentation, ≥ 0.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -102,6 +102,34 @@ class Video(NamedTuple):
     def dense(self) -> bool:
         """Whether every frame has labels; consistency over time (mVC) is scored only then."""
         return self.labels is not None and all(map(self.labels.labelled, range(len(self.labels))))
+
+
+class Videos(Sequence[Video]):
+    """Videos that are opened one by one, when asked for.
+
+    Attributes:
+        names: of all videos, without opening them.
+    """
+
+    def __init__(self, names: Sequence[str], opener: Callable[[int], Video]):
+        """`opener(index)` gives the video of that index."""
+        self.names = tuple(names)
+        self._places = {name: place for place, name in enumerate(self.names)}
+        self._opener = opener
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            raise TypeError("videos are opened one by one; slices are not supported")
+        if not 0 <= index < len(self):
+            raise IndexError(f"video {index} of {len(self)}")
+        return self._opener(index)
+
+    def named(self, name: str) -> Video:
+        """The video of that name, opened."""
+        return self[self._places[name]]
 
 
 def said_of_gaps(name: str, without: int, frames: int) -> tuple[str, ...]:

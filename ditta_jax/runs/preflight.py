@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ditta_jax.data.sources import Videos
-from ditta_jax.data.video import Video
+from ditta_jax.data.video import Video, Videos
 from ditta_jax.errors import UserError
 
 _SHOWN = 3  # faults of one video that are told in full

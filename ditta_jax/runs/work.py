@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 
 from ditta_jax.algorithm.model import Model, take_apart
 from ditta_jax.algorithm.settings import Settings
-from ditta_jax.data.sources import Videos, data_classes, open_videos
-from ditta_jax.data.video import Video
+from ditta_jax.data.sources import open_videos
+from ditta_jax.data.tfds_videos import data_classes
+from ditta_jax.data.video import Video, Videos
 from ditta_jax.errors import UserError
 from ditta_jax.methods.protocol import MASKLETS, TRACKS, Method
 from ditta_jax.runs import settings as run_settings

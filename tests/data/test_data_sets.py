@@ -5,7 +5,8 @@ import pytest
 
 from ditta_jax.data.class_tables import class_map, class_names, class_palette
 from ditta_jax.data.images import encode_png
-from ditta_jax.data.sources import open_videos, stills
+from ditta_jax.data.sources import open_videos
+from ditta_jax.data.stills import stills
 from ditta_jax.errors import UserError
 from tests.data.test_layouts import frame, mask, values
 

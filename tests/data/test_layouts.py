@@ -7,7 +7,8 @@ from ditta_jax.data.folder import FolderRules, open_folder
 from ditta_jax.data.images import encode_jpeg, encode_png
 from ditta_jax.data.layouts import find_videos
 from ditta_jax.data.pairs import names_with
-from ditta_jax.data.sources import open_videos, stills
+from ditta_jax.data.sources import open_videos
+from ditta_jax.data.stills import stills
 from ditta_jax.errors import UserError
 
 AREA = "Frames and videos"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ditta_jax.data.images import encode_jpeg
-from ditta_jax.data.sources import open_videos, stills
+from ditta_jax.data.sources import open_videos
+from ditta_jax.data.stills import stills
 from ditta_jax.errors import UserError
 from tests.data.test_data_sets import _cityscapes, vspw  # noqa: F401
 from tests.data.test_layouts import frame, mask, values

@@ -10,7 +10,9 @@ from ditta_jax.data.prepared import default_data_dir, open_builder
 from ditta_jax.data.procedural import drive_tfds
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.data.procedural.drive import video
-from ditta_jax.data.sources import data_classes, open_videos, stills
+from ditta_jax.data.sources import open_videos
+from ditta_jax.data.stills import stills
+from ditta_jax.data.tfds_videos import data_classes
 from ditta_jax.errors import UserError
 
 TINY = drive_tfds.RECIPES["tiny"]

@@ -3,8 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from ditta_jax.configuration import default_config
-from ditta_jax.data.sources import Videos
-from ditta_jax.data.video import Video
+from ditta_jax.data.video import Video, Videos
 from ditta_jax.runs.grouping import side_by_side
 
 LANDSCAPE, PORTRAIT = (20, 30), (30, 20)

@@ -4,7 +4,7 @@ import pytest
 from ditta_jax.data.folder import FolderRules, open_folder
 from ditta_jax.data.images import encode_jpeg, encode_png
 from ditta_jax.data.masks import MaskRules
-from ditta_jax.data.sources import Videos
+from ditta_jax.data.video import Videos
 from ditta_jax.errors import UserError
 from ditta_jax.runs.preflight import look, look_at
 from tests.data.test_layouts import frame, mask
