@@ -6,6 +6,8 @@ Changed against `sam2` 1.1.0, with equal results (rounding apart where objects a
   tracking, each of which the package does one object after another.
 - A frame's memory is encoded once a later frame is to attend to it: not that of the last one before
   a reset.
+- The first layer of memory attention looks at the image alone before it looks at memories: once for
+  all objects of a batch.
 - A prompt returns no masks: `sam2` scales those of all objects to video resolution each time.
 - Outputs that no later frame attends to are dropped, so memory does not grow with the clip.
 - Holes are filled with OpenCV where the CUDA extension of `sam2` is missing; `sam2` then skips it.
@@ -15,11 +17,13 @@ Changed against `sam2` 1.1.0, with equal results (rounding apart where objects a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from sam2.modeling.memory_attention import MemoryAttentionLayer
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 
 from teacher_bridge.sam2.batch import Batch, Found, Prompt
@@ -47,6 +51,9 @@ class VideoPredictor(SAM2VideoPredictor):
         self.hole_area = fill_hole_area  # the package's own filling is off
         # The package encodes memories one object at a time, so that this never comes to bear.
         self.non_overlap_masks_for_mem_enc = False
+        first = self.memory_attention.layers[0]
+        if isinstance(first, MemoryAttentionLayer):
+            first._forward_sa = partial(_once_for_all, first._forward_sa)
 
     @torch.inference_mode()
     def start(self, frames: EntryFrames) -> State:
@@ -203,3 +210,12 @@ def _resized(
 ) -> Float[torch.Tensor, "n 1 side side"]:
     size = (side, side)
     return torch.nn.functional.interpolate(masks, size, mode="bilinear", antialias=antialias)
+
+
+def _once_for_all(
+    attend: Callable[..., torch.Tensor],
+    images: Float[torch.Tensor, "n t c"],
+    codes: Float[torch.Tensor, "n t c"],
+) -> Float[torch.Tensor, "n t c"]:
+    """Attend within an image that is the same for all objects."""
+    return attend(images[:1], codes[:1]).expand(len(images), -1, -1)
