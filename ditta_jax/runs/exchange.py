@@ -114,8 +114,12 @@ def _listener(
 ) -> Callable[[Mapping[str, Any]], None]:
     """What the teacher is to call: its spans are noted, its answers are told."""
     videos: dict[str, str] = {}  # by the name of the entry
+    of_none = {"loads": timeline.teacher_loads, "ready": timeline.teacher_ready}
 
     def listen(event: Mapping[str, Any]) -> None:
+        if event["event"] in of_none:
+            of_none[event["event"]]()
+            return
         if event["event"] == "begin":
             videos[event["entry"]] = event["video"]
             timeline.teacher_begins(event["entry"])

@@ -21,6 +21,9 @@ class Timeline:
         self._student: dict[str, list[tuple[str, float, float]]] = {}
         self._teacher: dict[str, list[Span]] = {}
         self._begun: dict[str, float] = {}
+        self._loading: dict[str, list[Span]] = {}
+        self._loads: float | None = None
+        self._loaded: Span | None = None
 
     @contextmanager
     def student(self, stage: str, *videos: str) -> Iterator[None]:
@@ -30,6 +33,17 @@ class Timeline:
         with self._lock:
             for video in videos:
                 self._student.setdefault(video, []).append((stage, begin, self._now()))
+
+    def teacher_loads(self) -> None:
+        """A process of the teacher was started."""
+        with self._lock:
+            self._loads = self._now()
+
+    def teacher_ready(self) -> None:
+        """That process can answer now; its first answer says under which video this is kept."""
+        with self._lock:
+            if self._loads is not None:
+                self._loaded, self._loads = (self._loads, self._now()), None
 
     def teacher_begins(self, entry: str) -> None:
         """The teacher is at an entry of its cache now."""
@@ -42,19 +56,25 @@ class Timeline:
             begin = self._begun.pop(entry, None)
             if begin is not None:
                 self._teacher.setdefault(video, []).append((begin, self._now()))
+                if self._loaded is not None:
+                    self._loading.setdefault(video, []).append(self._loaded)
+                    self._loaded = None
 
     def of(self, video: str) -> dict[str, Any]:
         """What is kept of a video, as JSON values.
 
         Returns:
             `started`, when this run of the command began, Unix time; and in seconds from then
-            `student`, a list of [stage, begin, end], and `teacher`, a list of [begin, end].
+            `student`, a list of [stage, begin, end], `teacher`, a list of [begin, end], and
+            `loading`, the same: how long a process of the teacher took to start, which answered
+            this video first.
         """
         with self._lock:
             return {
                 "started": round(self._started, _DIGITS),
                 "student": [[s, *_rounded(b, e)] for s, b, e in self._student.get(video, ())],
                 "teacher": [_rounded(b, e) for b, e in self._teacher.get(video, ())],
+                "loading": [_rounded(b, e) for b, e in self._loading.get(video, ())],
             }
 
     def _now(self) -> float:

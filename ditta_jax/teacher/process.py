@@ -77,8 +77,9 @@ def open_session(
     Args:
         cache_dir: the cache folder.
         settings: `config.teacher`.
-        on_progress: called, in another thread, with the events "begin", "video", "failed" and
-            "skipped" of `python -m teacher_bridge --json` (`ditta_jax.teacher.child.EVENTS`).
+        on_progress: called, in another thread, with the events "ready", "begin", "video", "failed"
+            and "skipped" of `python -m teacher_bridge --json` (`ditta_jax.teacher.child.EVENTS`),
+            and with "loads" when its process is started.
     """
     if not settings.run or settings.checkpoint.startswith("sha256:"):
         return Elsewhere(Path(cache_dir), settings)

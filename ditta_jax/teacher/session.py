@@ -22,6 +22,7 @@ _MOST_TOLD = 100  # names a process is told before it answers: they fit into its
 _LOOK_SECONDS = 0.5  # between two safe points for Ctrl-C while waiting
 _END_SECONDS = 10.0  # for an orderly end
 _ASKED = "asked"  # an event of our own, which ends the listening thread's wait
+_LOADS = "loads"  # another: a process was started
 
 OnProgress = Callable[[Mapping[str, Any]], None]
 
@@ -40,7 +41,8 @@ class Session:
         patience: seconds without a sign of life, while there are questions, after which it is
             stopped; None: for ever.
         patience_told: the same as a person set it, for the message.
-        on_progress: told each event but signs of life, in the listening thread.
+        on_progress: told each event but signs of life, in the listening thread; and "loads" when
+            a process is started, which is "ready" later.
     """
 
     all_at_once = False
@@ -143,6 +145,7 @@ class Session:
         told: set[str] = set()
         answers, hung = 0, False
         with child:
+            self._on_progress({"event": _LOADS})
             try:
                 while (event := self._next(child, told)) is not None:
                     answers += self._take_in(event, in_hand)
@@ -176,6 +179,8 @@ class Session:
     def _take_in(self, event: Mapping[str, Any], in_hand: dict[str, str]) -> bool:
         """Take note of an event; returns whether it ends a question."""
         kind, name = event["event"], event.get("entry", "")
+        if kind == "ready":
+            self._on_progress(event)
         entry = self._waiting().get(name)
         if entry is None:  # of none that was asked about
             return False

@@ -121,6 +121,8 @@ class Pool:
     def _take_in(self, child: Child, event: Event) -> None:
         kind = event["event"]
         if kind == "ready":
+            if not self._ready:
+                self._report(event)  # of the first one: there is a teacher now
             self._ready.add(child)
             self._bad_starts = 0
         if kind in ("video", "failed", "skipped", "busy"):

@@ -68,4 +68,20 @@ def test_a_timeline_has_the_spans_of_each_video():
     assert begin <= b["student"][0][1] <= b["student"][0][2] <= end < 10
     assert b["student"][0][2] - b["student"][0][1] >= 0.02
     assert abs(a["started"] - before) < 10
-    assert timeline.of("c") == {"started": a["started"], "student": [], "teacher": []}
+    nothing = {"student": [], "teacher": [], "loading": []}
+    assert timeline.of("c") == {"started": a["started"], **nothing}
+
+
+def test_the_start_of_the_teacher_is_kept_with_the_first_video_it_answers():
+    timeline = Timeline()
+    timeline.teacher_ready()  # of no process that was started here
+    timeline.teacher_loads()
+    time.sleep(0.02)
+    timeline.teacher_ready()
+    for entry in ("a-01", "b-02"):
+        timeline.teacher_begins(entry)
+        timeline.teacher_ends(entry, entry[0])
+    a, b = timeline.of("a"), timeline.of("b")
+    ((begin, end),) = a["loading"]
+    assert end - begin >= 0.02 and end <= a["teacher"][0][0]
+    assert b["loading"] == [] and len(b["teacher"]) == 1

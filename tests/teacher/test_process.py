@@ -83,8 +83,8 @@ def test_the_process_answers_and_reports(cache, entry, tmp_path):
     teacher = settings(config=palette_of(tmp_path), checkpoint="")
     events = []
     run_teacher(cache, teacher, [entry], events.append)
-    assert [event["event"] for event in events] == ["begin", "video"]
-    assert events[0]["video"] == events[1]["video"] == "a video"
+    assert [event["event"] for event in events] == ["loads", "ready", "begin", "video"]
+    assert events[2]["video"] == events[3]["video"] == "a video"
     answer = masklets_path(entry, teacher_key(teacher_identity(teacher)))
     whole = answer.read_bytes()
     events.clear()
@@ -92,7 +92,7 @@ def test_the_process_answers_and_reports(cache, entry, tmp_path):
     assert events == []
     answer.write_bytes(whole[:-1])
     run_teacher(cache, teacher, [entry], events.append)
-    assert [event["event"] for event in events] == ["begin", "video"]
+    assert [event["event"] for event in events] == ["loads", "ready", "begin", "video"]
 
 
 def test_a_video_that_fails_is_named_with_the_reason(cache, entry, tmp_path):
@@ -134,7 +134,8 @@ def test_the_process_ends_with_an_interrupted_listener(cache, entry, tmp_path):
     python = interpreter(tmp_path, f"echo $$ > '{pid}'; echo '{line}'; exec sleep 60")
 
     def interrupt(event):
-        raise KeyboardInterrupt
+        if event["event"] == "begin":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_teacher(cache, settings(checkpoint=str(weights), python=python), [entry], interrupt)
@@ -337,7 +338,7 @@ Path({str(tmp_path / "ended")!r}).write_text(str(os.getpid()))
             assert session.wait(entry) is None
             time.sleep(0.2)
         assert read_masklets(two_entries[1], teacher_key(teacher_identity(teacher))) is not None
-    assert [event["event"] for event in events] == ["begin", "video"] * 2
+    assert [event["event"] for event in events] == ["loads", *["begin", "video"] * 2]
     assert int((tmp_path / "ended").read_text()) > 0 and tried(tmp_path) == ["first", "second"]
 
 
@@ -365,7 +366,12 @@ for name in names:
 """
     begun = threading.Event()
     teacher = teacher_that(tmp_path, weights, body)
-    with process.open_session(cache, teacher, lambda event: begun.set()) as session:
+
+    def listen(event):
+        if event["event"] == "begin":
+            begun.set()
+
+    with process.open_session(cache, teacher, listen) as session:
         session.ask(two_entries[0])
         assert begun.wait(60)
     assert not is_alive(int((tmp_path / "pid").read_text()))

@@ -1,13 +1,15 @@
 // ------------------------------------------------------------------ student and teacher, side by side
 
-const WORK = { A: ['A student', 'var(--m0)'], C: ['C adaptation', 'var(--m1)'], D: ['D the rest', 'var(--m3)'], teacher: ['teacher', 'var(--m4)'] };
+const WORK = { A: ['A student', 'var(--m0)'], C: ['C adaptation', 'var(--m1)'], D: ['D the rest', 'var(--m3)'], loading: ['teacher starts', 'var(--m7)'], teacher: ['teacher', 'var(--m4)'] };
 
 /** The spans of one run of the command: {student, teacher}, each [{what, video, begin, end}]. */
 function spansOf(videos, started) {
   const own = videos.filter((video) => video.timeline.started === started);
+  // Runs of earlier versions do not say how long the teacher took to start.
+  const ofTeacher = (what) => own.flatMap((video) => (video.timeline[what] || []).map(([begin, end]) => ({ what, video: video.name, begin, end })));
   return {
     student: own.flatMap((video) => video.timeline.student.filter(([what]) => WORK[what]).map(([what, begin, end]) => ({ what, video: video.name, begin, end }))),
-    teacher: own.flatMap((video) => video.timeline.teacher.map(([begin, end]) => ({ what: 'teacher', video: video.name, begin, end }))),
+    teacher: [...ofTeacher('loading'), ...ofTeacher('teacher')],
   };
 }
 

@@ -46,9 +46,14 @@ def labels_at(t, method):
 
 
 def timeline_of(number):
-    """Two seconds of student a video; the teacher works during the first of them."""
+    """Two seconds of student a video; the teacher works during the first of them.
+
+    It starts within the first half second, before the first video.
+    """
     at = 2.0 * number
     student = [["A", at, at + 0.5], ["C", at + 0.5, at + 1.5], ["D", at + 1.5, at + 2.0]]
+    if number == 0:
+        return {"started": 1e9, "student": student, "teacher": [[0.5, 1.0]], "loading": [[0, 0.5]]}
     return {"started": 1e9, "student": student, "teacher": [[at, at + 1.0]]}
 
 

@@ -90,7 +90,8 @@ def test_a_browser_shows_it_and_its_player_moves(page, tmp_path, width):
     assert seen["tooWide"] <= 0
     for words in ("Scores", "What failed or fell back", "frame 3 does not decode", "no object"):
         assert words in seen["text"]
-    assert seen["spans"] == 8  # of two videos: A, C and D of the student, one of the teacher
+    # Of two videos: A, C and D of the student, one of the teacher; and its start.
+    assert seen["spans"] == 9
     assert "100 % of the shorter one is hidden" in seen["text"]
     assert CLASSES[2] in seen["text"] and seen["bold"] == 0  # names are text, never markup
 
