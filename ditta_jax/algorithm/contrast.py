@@ -15,12 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ditta_jax.algorithm.full_resolution import (
-    resize_columns,
-    row_blocks,
-    sum_over_rows,
-    transpose_rows,
-)
+from ditta_jax.algorithm.full_resolution import resize_columns, row_blocks, transpose_rows
+from ditta_jax.algorithm.pixels import resizing, sum_over_pixels
 from ditta_jax.students.resize_matrices import chain
 from ditta_jax.students.wide import FULL
 
@@ -188,15 +184,14 @@ def contrastive_loss(
         the loss summed over pixels and divided by H·W.
     """
     H, W = object_ids.shape
-    O = present.shape[0]
     # On a frame without objects no pixel counts, but all-absent similarities would still reach the
     # gradient: at -1e30 one rounding is enough for exp to overflow, and 0 · inf is not 0.
     present = present | ~present.any()
     u = normalise(u)
     inverse = 1.0 / (upsampled_norm(u, (H, W)) * temperature)
-    columns = resize_columns(similarities(u, prototypes, present), u.shape[1], W)
-    blocks = row_blocks((u.shape[0], H), W, O)
-    above_chance = sum_over_rows(_own_object_loss, columns, blocks, inverse, object_ids)
+    found = similarities(u, prototypes, present)
+    through = resizing(found, (H, W))
+    above_chance = sum_over_pixels(_own_object_loss, found, through, inverse, object_ids)
     chance = jnp.log(present.sum().astype(u.dtype)) * (object_ids > 0).sum().astype(u.dtype)
     return (above_chance + chance) / (H * W)
 

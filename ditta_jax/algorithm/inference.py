@@ -1,8 +1,8 @@
 """Stages A and D: label frames with the frozen student, and segment the video after adaptation.
 
 The encoder sees each frame once. What a frame needs of the one before it, its embedding and its
-logits, is the carry of a scan (`methods.stream`); probabilities exist for one block of rows at a
-time.
+logits, is the carry of a scan (`methods.stream`); probabilities exist for one block of pixels at
+a time.
 """
 
 import functools
@@ -14,7 +14,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, PyTree, UInt8
 
-from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_blocks
+from ditta_jax.algorithm.pixels import map_pixels, resizing
 from ditta_jax.algorithm.video_mesh import each_video
 from ditta_jax.students.parts import Adaptable, join_student
 from ditta_jax.students.sizes import MEAN, STD
@@ -170,33 +170,31 @@ def _embed(student, features):
     return f[0], student.classify(f)[0]
 
 
-def _columns_and_blocks(z, size, input_size):
-    columns = resize_columns(z, z.shape[1], input_size[1], size[1])
-    return columns, row_blocks((z.shape[0], input_size[0], size[0]), size[1], z.shape[2])
-
-
 @jax.named_scope("labels")
 def _label(z, size, input_size):
     """Argmax of Up(z) per pixel."""
-    return map_rows(_argmax, *_columns_and_blocks(z, size, input_size))
+    return map_pixels(_argmax, (z,), resizing(z, input_size, size))
 
 
 @jax.named_scope("labels")
 def _label_and_entropy(z, size, input_size):
     """Argmax and entropy (nat) of softmax(Up(z)) per pixel."""
-    columns, blocks = _columns_and_blocks(z, size, input_size)
-    return map_rows(lambda x: (_argmax(x), _entropy_of_logits(x)[0]), columns, blocks)
+
+    def both(x):
+        return _argmax(x), _entropy_of_logits(x)[0]
+
+    return map_pixels(both, (z,), resizing(z, input_size, size))
 
 
-def _argmax(x: Float[Array, "rows C W"]) -> UInt8[Array, "rows W"]:
+def _argmax(x: Float[Array, "a C b"]) -> UInt8[Array, "a b"]:
     """First class that has the maximum: two plain reductions, which are faster than `argmax`."""
     classes = jnp.arange(x.shape[1], dtype=jnp.uint8)[None, :, None]
     return jnp.where(x == x.max(1, keepdims=True), classes, jnp.uint8(255)).min(1)
 
 
 def _entropy_of_logits(
-    x: Float[Array, "rows C W"],
-) -> tuple[Float[Array, "rows W"], Float[Array, "rows W"]]:
+    x: Float[Array, "a C b"],
+) -> tuple[Float[Array, "a b"], Float[Array, "a b"]]:
     """Entropy of softmax(x), and log Σ exp(x).
 
     log Z − Σ p (x − max), so that p = 0 adds 0 without a logarithm.
@@ -224,14 +222,12 @@ def _fuse_branches(z, z_fused, exists, size, input_size, threshold):
     Two sweeps, since R needs the highest entropy of the frame. The second takes from the first
     what normalises: R p = exp(x − (log Σ exp(x) − log R)).
     """
-    C = z.shape[2]
-    both = jnp.concatenate([z, z_fused], axis=-1)
-    columns, blocks = _columns_and_blocks(both, size, input_size)
+    both, through = (z, z_fused), resizing(z, input_size, size)
 
-    def entropies(x):
-        return _entropy_of_logits(x[:, :C]), _entropy_of_logits(x[:, C:])
+    def entropies(plain, fused):
+        return _entropy_of_logits(plain), _entropy_of_logits(fused)
 
-    (E_plain, norm_plain), (E_fused, norm_fused) = map_rows(entropies, columns, blocks)
+    (E_plain, norm_plain), (E_fused, norm_fused) = map_pixels(entropies, both, through)
     R_plain, R_fused = _reliability(E_plain), _reliability(E_fused)
     neither = (R_plain + R_fused) == 0  # the released program yields NaN; take the mean
     shift_plain, shift_fused = (
@@ -239,10 +235,9 @@ def _fuse_branches(z, z_fused, exists, size, input_size, threshold):
         for norm, R in ((norm_plain, R_plain), (norm_fused, R_fused))
     )
 
-    def label(x, shift_plain, shift_fused, mixes):
-        plain, fused = x[:, :C], x[:, C:]
+    def label(plain, fused, shift_plain, shift_fused, mixes):
         mixed = jnp.exp(plain - shift_plain[:, None]) + jnp.exp(fused - shift_fused[:, None])
         return _argmax(jnp.where(mixes[:, None], mixed, plain))
 
     mixes = exists & (R_plain < threshold)
-    return map_rows(label, columns, blocks, shift_plain, shift_fused, mixes)
+    return map_pixels(label, both, through, shift_plain, shift_fused, mixes)

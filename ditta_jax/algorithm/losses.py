@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
-from ditta_jax.algorithm.full_resolution import map_rows, resize_columns, row_blocks, sum_over_rows
+from ditta_jax.algorithm.pixels import map_pixels, resizing, sum_over_pixels
 from ditta_jax.labels import IGNORE
 
 
@@ -31,15 +31,13 @@ def cross_entropy(
     """
     H, W = label.shape
     weight = jnp.where(label == IGNORE, 0.0, 1.0 / (H * W)).astype(z.dtype)
-    columns = resize_columns(z, z.shape[1], input_size[1], W)
-    blocks = row_blocks((z.shape[0], input_size[0], H), W, z.shape[2])
     pixel_loss = _probabilities_loss if on == "probabilities" else _logits_loss
-    return sum_over_rows(pixel_loss, columns, blocks, weight, label)
+    return sum_over_pixels(pixel_loss, z, resizing(z, input_size, (H, W)), weight, label)
 
 
 @jax.custom_vjp
 def _probabilities_loss(
-    x: Float[Array, "rows C W"], weight: Float[Array, "rows W"], label: UInt8[Array, "rows W"]
+    x: Float[Array, "a C b"], weight: Float[Array, "a b"], label: UInt8[Array, "a b"]
 ) -> Float[Array, ""]:
     """Σ w (log Σ_c exp(p_c) − p_y) with p = softmax(x), and its gradient in closed form.
 
@@ -75,12 +73,12 @@ def _logits_loss(x, weight, label):
     return (weight * (jax.nn.logsumexp(x, axis=1) - _pick(x, label))).sum()
 
 
-def _pick(x: Float[Array, "rows C W"], label: UInt8[Array, "rows W"]) -> Float[Array, "rows W"]:
+def _pick(x: Float[Array, "a C b"], label: UInt8[Array, "a b"]) -> Float[Array, "a b"]:
     """x at each pixel's own class, by comparison: a gather's gradient would be a scatter."""
     return jnp.where(_is_own(label, x), x, 0.0).sum(1)
 
 
-def _is_own(label: UInt8[Array, "rows W"], x: Array) -> Bool[Array, "rows C W"]:
+def _is_own(label: UInt8[Array, "a b"], x: Array) -> Bool[Array, "a C b"]:
     return label[:, None] == jnp.arange(x.shape[1], dtype=label.dtype)[None, :, None]
 
 
@@ -94,17 +92,15 @@ def momentum_reliability(
     network's probabilities, so softmax is applied twice here too. With s = softmax(p̄) the
     entropy is log Σ exp(p̄_c) − Σ s_c p̄_c.
     """
-    columns = resize_columns(z, z.shape[1], input_size[1], size[1])
-    blocks = row_blocks((z.shape[0], input_size[0], size[0]), size[1], z.shape[2])
 
-    def row_entropy(x):
+    def entropy(x):
         p = jnp.exp(x - x.max(1, keepdims=True))
         p = p * (1.0 / p.sum(1, keepdims=True))  # one division a pixel
         e = jnp.exp(p)
         total = e.sum(1)
         return jnp.log(total) - (e * p).sum(1) / total
 
-    E = map_rows(row_entropy, columns, blocks)
+    E = map_pixels(entropy, (z,), resizing(z, input_size, size))
     low, high = E.min(), E.max()
     # A frame of one single entropy (all black, say) is reliable throughout; released: 0 / 0.
     return 1.0 - (E - low) / jnp.where(high > low, high - low, 1.0)
