@@ -16,11 +16,11 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, UInt8
 
 from ditta_jax.algorithm import contrast
+from ditta_jax.algorithm.branches import clip_features, live_branches, momentum_branch
 from ditta_jax.algorithm.contrast import Prototypes
 from ditta_jax.algorithm.losses import cross_entropy, momentum_reliability
 from ditta_jax.algorithm.optimiser import Hyperparameters, adamw, averaged, norm_of_moving
 from ditta_jax.algorithm.video_mesh import AXIS
-from ditta_jax.students.layers import channel_dropout
 from ditta_jax.students.parts import Adaptable, embedding_width, join_student, remembered
 from ditta_jax.students.platform import platform
 
@@ -269,10 +269,10 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
 
     # momentum network: embedding, projection and plain logits of the current frame, no gradient
     pair = jax.tree.map(lambda x: jnp.stack([x[i] for i in frames]), warm_up.features)
-    clip = functools.partial(_clip_features, pair)
+    clip = functools.partial(clip_features, pair)
     teacher = join_student(graph, encoder, state.momentum)
     mean_features = clip(teacher, state.momentum, weight, draws[0], settings)
-    u, z = _momentum_branch(teacher, mean_features, weight, draws[1], settings)
+    u, z = momentum_branch(teacher, mean_features, weight, draws[1], settings)
     rho = momentum_reliability(z, label.shape, settings.input_size)
     memory, present = contrast.object_prototypes(u, rho, ids, state.prototypes)
     fuses, contrasts = "fused" in settings.terms, "contrast" in settings.terms
@@ -281,7 +281,7 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
         network = state.live._replace(params=params)
         student = join_student(graph, encoder, network)
         features = clip(student, network, weight, draws[2], settings)
-        z, fused, u = _live_branches(student, features, weight, draws[3], settings)
+        z, fused, u = live_branches(student, features, weight, draws[3], settings)
         ce = functools.partial(
             cross_entropy, label=label, input_size=settings.input_size, on=settings.loss_on
         )
@@ -313,44 +313,15 @@ def _step(graph, encoder, warm_up, hyper, settings, state, t):
     momentum = Adaptable(mean, remembered(teacher, state.momentum))
     if settings.gradient_norm:
         losses = losses._replace(gradient_norm=norm_of_moving(gradient, settings.train))
+    told = _told(losses, active, settings)
+    return AdaptationState(live, momentum, optimiser, memory, key), told
+
+
+def _told(losses, active, settings):
+    """The losses with NaN for terms that the step does not have."""
     if "plain" not in settings.terms:
         losses = losses._replace(distill=jnp.full_like(losses.total, jnp.nan))
-    losses = losses._replace(
+    return losses._replace(
         distill_fused=jnp.where(active["fusion"], losses.distill_fused, jnp.nan),
         contrast=jnp.where(active["projection"], losses.contrast, jnp.nan),
     )
-    return AdaptationState(live, momentum, optimiser, memory, key), losses
-
-
-def _clip_features(given, student, network, weight, key, settings):
-    """Encoder features of the clip: as given, or from the frames where the encoder changes.
-
-    It does with stochastic depth, and where its own parameters adapt: only then are its BatchNorms
-    in training mode too.
-    """
-    adapts = "encoder" in network.params
-    if settings.stochastic_depth == 0.0 and not adapts:
-        return given
-    return student.encode(given, key, settings.stochastic_depth, weight if adapts else None)
-
-
-def _momentum_branch(student, features, weight, key, settings):
-    """Unit-length projection and plain logits of frame t in training mode."""
-    f = student.embed(features, weight)[1:]
-    z = student.classify(f, _dropout(key, 1, f.shape[-1], settings))[0]
-    u = contrast.normalise(student.project(f)[0])
-    return u, z
-
-
-def _live_branches(student, features, weight, key, settings):
-    """Plain and fused logits and projection of frame t in training mode."""
-    f = student.embed(features, weight)
-    z = student.classify(f, _dropout(key, 2, f.shape[-1], settings))
-    z_fused = student.fusion(f[1], f[0], z[0])
-    return z[1], z_fused, student.project(f[1])
-
-
-def _dropout(key, frames, channels, settings):
-    if settings.dropout == 0.0:
-        return None
-    return channel_dropout(key, frames, channels, settings.dropout)
