@@ -13,8 +13,3 @@ def shipped(word: str) -> Path | None:
         return None
     files = (folder / f"{word}.py" for folder in _FOLDERS)
     return next((file for file in files if file.is_file()), None)
-
-
-def shipped_names() -> list[str]:
-    """The names `shipped` knows."""
-    return sorted({file.stem for folder in _FOLDERS for file in folder.glob("*.py")})

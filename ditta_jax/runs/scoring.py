@@ -38,10 +38,6 @@ class Scoring(NamedTuple):
         table = () if self.table is None else tuple(self.table.tolist())
         return Counting(self.truth_classes + bool(table), tuple(windows), table)
 
-    def as_truth(self, prediction: np.ndarray) -> np.ndarray:
-        """A prediction in the ground truth's classes."""
-        return prediction if self.table is None else self.table[prediction]
-
 
 def scoring_of(table: str, classes: Sequence[str], palette: Palette = ()) -> Scoring:
     """The scoring that `data.class_map` asks for; empty: the student's classes are the data's.

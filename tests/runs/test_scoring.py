@@ -19,7 +19,7 @@ def test_vspw_scored_as_cityscapes():
     scoring = scoring_of("vspw_to_cityscapes", classes)
     assert len(scoring.classes) == 20 and scoring.truth_classes == 19
     prediction = np.array([[classes.index("car"), classes.index("sofa")]], np.uint8)
-    assert [scoring.classes[c] for c in scoring.as_truth(prediction)[0]] == [
+    assert [scoring.classes[c] for c in scoring.table[prediction][0]] == [
         "car",
         "(no counterpart)",
     ]
