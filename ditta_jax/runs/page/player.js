@@ -58,6 +58,9 @@ function canvasPanel(title, size) {
   return { figure: el('figure', {}, el('figcaption', {}, title), canvas), canvas };
 }
 
+/** Panels beside each other; those of upright pictures need less width. */
+const inRows = (panels, size) => el('div', { class: size[0] > size[1] ? 'panels tall' : 'panels' }, Object.values(panels).map((panel) => panel.figure));
+
 const put = (panel, pixels) => panel.canvas.getContext('2d').putImageData(pixels, 0, 0);
 
 /** Steps through the pictures of one film. onframe(index of the frame) is told of every step. */
@@ -97,7 +100,7 @@ class Player {
     this.element = el('div', { class: 'player' },
       el('div', { class: 'bar' }, this.button, step(-1, '‹', 'frame before'), step(1, '›', 'next frame'),
         el('div', { class: 'grow' }, this.slider), this.place),
-      el('div', { class: 'panels' }, Object.values(this.panels).map((panel) => panel.figure)),
+      inRows(this.panels, film.picture_size),
       this.legend);
   }
 

@@ -162,7 +162,7 @@ function videosSection() {
   });
   if (sorted.length) show(sorted[0].name);
   return section(best && frozenMethod && scoreNames.length ? `Videos, and what ${best.title} gains in mIoU, points` : 'Videos',
-    el('div', { class: 'split' }, el('div', {}, el('div', { class: 'bar' }, buttons), list), stage));
+    sorted.length > 1 ? el('div', { class: 'split' }, el('div', {}, el('div', { class: 'bar' }, buttons), list), stage) : stage);
 }
 
 /** Player, curves and details of one video. */
@@ -246,7 +246,7 @@ function warmUp(film) {
   return el('div', { style: 'margin-top:1.2rem' },
     el('h3', {}, 'What it learnt from: the first frames, and the teacher’s masks on them'),
     el('div', { class: 'bar' }, buttons),
-    el('div', { class: 'panels' }, Object.values(panels).map((p) => p.figure)),
+    inRows(panels, size),
     rows.length ? el('details', { style: 'margin-top:.6rem' }, el('summary', {}, `${rows.length} objects: class by vote, and where they came from`),
       table(['object', 'voted class', 'prompted as', 'on frame', 'reliability'], rows)) : el('p', { class: 'quiet' }, film.warm_up[0].objects ? 'The teacher found no object.' : 'No teacher took part.'));
 }

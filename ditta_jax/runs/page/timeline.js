@@ -38,12 +38,12 @@ function timelinePicture(videos, started) {
   const student = rowsOf(together(spans.student));
   const teacher = rowsOf(spans.teacher);
   const rows = [...student.map((row) => ['student', row]), ...teacher.map((row) => ['teacher', row])];
-  const [width, left, height] = [960, 62, 24];
+  const [width, left, height] = [matchMedia('(max-width: 760px)').matches ? 400 : 960, 62, 24];
   const end = Math.max(...rows.flatMap(([, row]) => row.map((span) => span.end)), 1e-3);
   const x = (v) => left + (v / end) * (width - left - 8);
   const picture = svg('svg', { viewBox: `0 0 ${width} ${rows.length * height + 24}`, role: 'img', class: 'timeline', 'aria-label': 'when student and teacher worked' });
   const say = (text, at) => { const element = svg('text', at); element.textContent = text; picture.append(element); };
-  const axis = ticks(0, end, 8);
+  const axis = ticks(0, end, width / 120);
   for (const v of axis.found) {
     picture.append(svg('line', { class: 'grid', x1: x(v), x2: x(v), y1: 0, y2: rows.length * height }));
     say(`${v.toFixed(axis.digits)} s`, { x: x(v), y: rows.length * height + 16, 'text-anchor': 'middle' });

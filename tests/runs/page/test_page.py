@@ -71,6 +71,9 @@ return {
   spans: document.querySelectorAll('svg.timeline rect').length,
   bold: document.querySelectorAll('main b').length,
   tooWide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  cut: Math.max(...[...document.querySelectorAll('svg.timeline')].map((e) =>
+    e.parentElement.scrollWidth - e.parentElement.clientWidth)),
+  list: document.querySelectorAll('.list button').length,
 };
 """
 
@@ -87,7 +90,7 @@ def test_a_browser_shows_it_and_its_player_moves(page, tmp_path, width):
     assert seen["video"] != seen["first"]["video"]
     assert seen["panels"][:4] == ["frame", "ground truth", "frozen student", "DiTTA"]
     assert "green repaired" in seen["panels"][4]
-    assert seen["tooWide"] <= 0
+    assert seen["tooWide"] <= 0 and seen["cut"] <= 0 and seen["list"] == 2
     for words in ("Scores", "What failed or fell back", "frame 3 does not decode", "no object"):
         assert words in seen["text"]
     # Of two videos: A, C and D of the student, one of the teacher; and its start.
@@ -97,12 +100,13 @@ def test_a_browser_shows_it_and_its_player_moves(page, tmp_path, width):
 
 
 def test_without_a_truth_there_are_pictures_and_flicker(tmp_path):
-    run = write_run(tmp_path / "own", labelled=False)
+    run = write_run(tmp_path / "own", labelled=False, videos=("left",))
     write_page([run], tmp_path / "report.html")
     seen = look(tmp_path / "report.html", STEPS, tmp_path)
     assert seen["errors"] == []
     assert seen["panels"] == ["frame", "frozen student", "DiTTA", "DiTTA: where it differs"]
     assert "no ground truth, so no scores" in seen["text"] and "flicker" in seen["text"]
+    assert seen["list"] == 0  # one video: there is nothing to choose
 
 
 def test_several_runs_stand_side_by_side(tmp_path, run):
