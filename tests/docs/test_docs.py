@@ -253,6 +253,13 @@ def test_a_request_and_its_answer_are_as_the_schemas_say(tmp_path):
     schemas.check_cache(tmp_path)
 
 
+def test_every_block_says_what_it_is():
+    """A block without a language would be run by no test."""
+    for path in PAGES:
+        fences = re.findall(r"^```(\w*)$", path.read_text(), re.M)
+        assert all(fences[::2]) and not any(fences[1::2]), path.name
+
+
 def test_no_page_names_a_file_that_is_not_there():
     """Paths of the packages in backticks are paths of the repository."""
     for path in PAGES:
