@@ -59,15 +59,16 @@ def main() -> int:
 
 def tell_plan(config: ConfigDict) -> int:
     """Print what a run would do; the exit status is 1 where a video cannot be done."""
-    from ditta_jax.runs import plan, preflight
+    from ditta_jax.runs import plan, preflight, room
     from ditta_jax.runs.work import needs_masks, open_work
 
     work = open_work(config)
+    estimate = room.Estimate(work)
     previews = preflight.look_at(work.videos, work.split, config.metrics.windows)
-    footprint = plan.footprint_of(*work.model[:3], work.model.compute)
+    previews = [estimate.checked(own) for own in previews]
     places = {"teacher's answers": work.cache, "compiled programs": plan.compiled_programs()}
     needs = needs_masks(work.methods)
-    for line in plan.lines(previews, work.config, footprint, places, needs):
+    for line in plan.lines(previews, work.config, estimate.words, places, needs):
         print(line)
     return 1 if any(own.faults for own in previews) else 0
 

@@ -367,6 +367,7 @@ OUT_OF_RANGE = {
     "methods": ((), ("",), ("ditta", "ditta")),
     "protocol": ("", "forever"),
     "parallel.keep_gb": (-1.0, NAN, INF),
+    "parallel.memory_gb": (-1.0, NAN, INF),
     "parallel.coordinator": ("somewhere", "10.0.0.1", "a b:80", "a\0b:80"),
     "parallel.processes": COUNT,
     "parallel.process": (-1, 10**6),

@@ -245,6 +245,12 @@ SCHEMA: Schema = {
             "gigabytes of stage A's results kept in memory while the teacher works; the rest on "
             "disk",
         ),
+        "memory_gb": Setting(
+            0.0,
+            between(0.0, 1e6),
+            "gigabytes of each device that may be used (on a CPU: of the machine); where videos do "
+            "not fit, fewer are side by side; 0: what it says it has",
+        ),
         "coordinator": Setting(
             "",
             text("auto, an address such as 10.0.0.1:8476, or empty", r"(auto|\S+:\d{1,5})?"),

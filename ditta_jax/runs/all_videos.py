@@ -18,6 +18,7 @@ from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.published import beside_published
 from ditta_jax.runs.ray_executor import spread
 from ditta_jax.runs.result_table import print_table
+from ditta_jax.runs.room import Estimate
 from ditta_jax.runs.shared_labels import SharedLabels
 from ditta_jax.runs.shares import share_out
 from ditta_jax.runs.video_record import VideoRecord
@@ -77,11 +78,13 @@ def adapt_some(work: Work, names: Sequence[str]) -> tuple[dict[str, VideoRecord]
         with RunProgress(len(names)) as progress:
             failures = Failures(progress.say)
             records, parts = finished.finished_before(work, names, failures, progress)
-        to_do = [name for name in parts if name not in records and name not in failures]
-        turns = side_by_side(work, to_do)
+            to_do = [name for name in parts if name not in records and name not in failures]
+            estimate = Estimate(work, progress.say)
+            fits = estimate.fits if estimate.limits else None
+            turns = side_by_side(work, to_do, failures, fits)
         in_turn = [name for turn in turns for name in turn]
         with (
-            RunProgress(len(names), done=len(names) - len(to_do)) as progress,
+            RunProgress(len(names), done=len(names) - len(in_turn)) as progress,
             Exchange(work, in_turn, warm_ups, failures, progress) as exchange,
         ):
             entries = exchange.entries

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from ditta_jax.algorithm import inference
 from ditta_jax.algorithm.padding import FRAME_BUCKETS, bucket
 from ditta_jax.data.preprocess import input_size
 from ditta_jax.methods.protocol import TRACKS
 from ditta_jax.runs.preflight import Preview
 from ditta_jax.teacher.cache import folder_name
-
-_MEBIBYTE = 2**20
 
 
 class Program(NamedTuple):
@@ -32,39 +28,6 @@ class Program(NamedTuple):
     size: tuple[int, int]
     inner: tuple[int, int]
     length: int
-
-
-class Footprint(NamedTuple):
-    """Bytes that are held in any case; what compiled programs need for a while is not in it.
-
-    Attributes:
-        fixed: the encoder's weights.
-        adapted: of the weights that learn: live, momentum and the optimiser's two moments.
-        features_per_pixel: of the encoder's features, by pixels of the input.
-    """
-
-    fixed: int
-    adapted: int
-    features_per_pixel: float
-
-    def of(self, program: Program, side_by_side: int) -> int:
-        """Bytes while videos of one program are adapted to."""
-        pixels, inner = program.size[0] * program.size[1], program.inner[0] * program.inner[1]
-        maps = 2 * pixels  # a label and an object id per pixel of a warm-up frame
-        per_frame = self.features_per_pixel * inner + maps
-        return round(self.fixed + side_by_side * (4 * self.adapted + program.length * per_frame))
-
-
-def footprint_of(graph: Any, encoder: Any, network: Any, compute: str) -> Footprint:
-    """The footprint of a student taken apart; from shapes alone."""
-    side = 64  # of a picture small enough and a multiple of every level's cell
-    frames = jax.ShapeDtypeStruct((1, side, side, 3), compute)
-    features = jax.eval_shape(functools.partial(inference.encode, graph), encoder, network, frames)
-    return Footprint(_bytes(encoder), _bytes(network), _bytes(features) / side**2)
-
-
-def _bytes(tree: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def compiled_programs() -> Path:
@@ -92,7 +55,7 @@ def programs_of(previews: Sequence[Preview], config: Any) -> dict[Program, int]:
 def lines(
     previews: Sequence[Preview],
     config: Any,
-    footprint: Footprint,
+    memory: Callable[[Program], str],
     places: Mapping[str, Path],
     needs: Collection[str] = (),
 ) -> Iterator[str]:
@@ -101,7 +64,7 @@ def lines(
     Args:
         previews: of all videos.
         config: the settings, nothing left unset.
-        footprint: of the student.
+        memory: what the videos of a program need of it, in words.
         places: folders of "the teacher's answers" and of "compiled programs".
         needs: what the methods need of the teacher.
     """
@@ -111,10 +74,9 @@ def lines(
         yield f"programs to compile ({len(programs)} sizes; each adapts and segments):"
     for program, count in programs.items():
         (H, W), (Hi, Wi), length = program
-        held = footprint.of(program, config.parallel.videos) / _MEBIBYTE
         yield (
-            f"  {H}x{W}, input {Hi}x{Wi}, warm-up padded to {length}: {_counted(count, 'video')},"
-            f" {held:.0f} MiB held, compiled programs' own memory not counted"
+            f"  {H}x{W}, input {Hi}x{Wi}, warm-up padded to {length}: {_counted(count, 'video')}, "
+            f"{memory(program)}"
         )
     yield f"teacher: {config.teacher.config} on {config.teacher.device}"
     yield (

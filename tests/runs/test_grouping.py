@@ -4,6 +4,8 @@ import pytest
 
 from ditta_jax.configuration import default_config
 from ditta_jax.data.video import Video, Videos
+from ditta_jax.errors import UserError
+from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.grouping import side_by_side
 
 LANDSCAPE, PORTRAIT = (20, 30), (30, 20)
@@ -40,10 +42,22 @@ def work():
     ],
 )
 def test_videos_of_one_program_meet_wherever_they_are_in_the_list(work, most, names, groups):
-    work.config.parallel.videos = most
-    assert ["".join(group) for group in side_by_side(work, names)] == groups
+    found = side_by_side(work, names, Failures(), lambda program: most)
+    assert ["".join(group) for group in found] == groups
 
 
 def test_one_at_a_time_none_is_opened_before_its_turn(work):
     work.videos = None
-    assert side_by_side(work, ["a", "b"]) == [["a"], ["b"]]
+    assert side_by_side(work, ["a", "b"], Failures()) == [["a"], ["b"]]
+
+
+def test_what_does_not_fit_is_split_or_refused(work):
+    def fits(program):
+        if program.length > 8:
+            raise UserError("too long")
+        return 2 if program.size == LANDSCAPE else 1
+
+    failures = Failures()
+    found = side_by_side(work, "abcdef", failures, fits)
+    assert ["".join(group) for group in found] == ["ac", "b", "d", "e"]
+    assert failures == {"f": "too long"}
