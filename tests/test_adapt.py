@@ -455,6 +455,20 @@ def test_a_dry_run_starts_nothing(base, folder_of_frames, tmp_path, capsys, said
     assert not (tmp_path / "run").exists()
 
 
+def test_a_video_without_room_in_memory_is_refused_with_the_numbers(base, tmp_path, capsys):
+    config = settings(base, tmp_path, max_videos=1)
+    config.parallel.memory_gb = 1e-6
+    message = fails(config)
+    assert "video_000: 96x160 and a warm-up of 2 frames need about 0.0" in message
+    assert "parallel.memory_gb allows 0.00 GB" in message
+    capsys.readouterr()
+    assert adapt.tell_plan(config) == 1
+    assert f"cannot be done: {message.partition('; ')[2]}" in capsys.readouterr().out
+    config.parallel.memory_gb = 1.0
+    assert adapt.tell_plan(config) == 0
+    assert "GB with 1 at once (stage C), parallel.memory_gb allows 1.00" in capsys.readouterr().out
+
+
 def test_a_mask_of_another_size_is_named(base, folder_of_frames, tmp_path):
     labelled(folder_of_frames, [(t, (96, 160 - (t == 3))) for t in range(FRAMES)])
     message = fails(settings(base, tmp_path, kind="folder", path=str(folder_of_frames)))

@@ -1,8 +1,8 @@
 """The counts of `scores`, made where the label maps are: on the device, by a scan over frames.
 
-Whole numbers, so they are those that `VideoScores.update` counts on the host. On a CPU that is
-faster; elsewhere labels and ground truth are bytes that the device has anyway, and what comes back
-is a matrix and two numbers a window, whatever the size of the frames.
+Whole numbers, so they are those that `VideoScores.update` counts on the host. On a CPU numpy does
+that sooner; elsewhere a host that serves several devices could not keep up. What comes back is a
+matrix and two numbers a window, whatever the size of the frames.
 """
 
 import functools
