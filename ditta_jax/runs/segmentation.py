@@ -77,7 +77,7 @@ class Rest(NamedTuple):
         first: index of the frame to begin with.
         clocks: run while it works.
         labels: ground truth of the frames, where there is one.
-        counting: what scores are counted of; None for none.
+        counting: what scores are counted of; None for none. Of all videos it is the same.
     """
 
     prepared: Mapping[str, Prepared]
@@ -142,11 +142,12 @@ def segment_videos(
         the video's place in the list, and its next frame; or why there are no more of it. Frames
         of a video are in order.
     """
-    counted = rests[0].counting is not None and _counts_on_device()
+    wanted = [rest.counting for rest in rests if rest.counting is not None]
+    counting = wanted[0] if wanted and _counts_on_device() else None
 
     def found() -> Iterator[list[tuple[int, Segmented | UserError]]]:
         with precision.policy(settings.compute, settings.matmul):  # it is each thread's own
-            side_by_side = _SideBySide(model, methods, rests, size, settings, place, counted)
+            side_by_side = _SideBySide(model, methods, rests, size, settings, place, counting)
             yield from side_by_side.chunks()
 
     for chunk in ahead(found, depth=1):
@@ -173,11 +174,11 @@ class _Batch(NamedTuple):
 
 
 class _SideBySide:
-    """Stage D under way; the arguments are those of `segment_videos`."""
+    """Stage D under way; arguments are those of `segment_videos`, and what the device counts."""
 
-    def __init__(self, model, methods, rests, size, settings, place, counted) -> None:
+    def __init__(self, model, methods, rests, size, settings, place, counting) -> None:
         self._model, self._methods, self._rests, self._place = model, methods, rests, place
-        self._size, self._counting = size, rests[0].counting if counted else None
+        self._size, self._counting = size, counting
         self._fixed = Fixed(
             size,
             input_size(size, settings.scale, settings.divisor),
@@ -191,7 +192,7 @@ class _SideBySide:
             name: place.put([own[name].state for own in self._prepared]) for name in self._at_work
         }
         empty = [no_runs(size)] * len(rests)
-        self._runs = {name: place.put(empty) for name in self._at_work if counted}
+        self._runs = {name: place.put(empty) for name in self._at_work if counting is not None}
         scaled = settings.scale, settings.divisor
         self._readers = {
             v: stages.chunks(
@@ -290,7 +291,7 @@ class _SideBySide:
         for t, seen in enumerate(chunk):
             own = {name: labels[source][v][t] for name, source in of.items()}
             found = None
-            if self._counting is not None:
+            if self._counting is not None and self._rests[v].counting is not None:
                 found = {
                     name: FrameCounts(*(x[t] for x in counts[source][v]))
                     for name, source in of.items()
