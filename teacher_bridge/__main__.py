@@ -26,7 +26,7 @@ from ditta_jax.teacher.identity import DTYPES, EMBEDDED, teacher_identity
 from teacher_bridge.serving.entries import find_entries, unanswered, watch
 from teacher_bridge.serving.lifeline import follow_parent
 from teacher_bridge.serving.pool import Pool
-from teacher_bridge.serving.questions import Heard
+from teacher_bridge.serving.questions import Heard, listed
 from teacher_bridge.serving.ray_pool import RayPool, Work
 from teacher_bridge.serving.serve import answer, serve
 from teacher_bridge.serving.teachers import make_teacher
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if one_process:
             return serve(folders, teacher, identity, key, report)
         waiting = unanswered(folders, key)
-        return pool(len(waiting)).serve(waiting, len(folders) - len(waiting))
+        questions = listed(waiting, len(folders) - len(waiting), report)
+        return pool(len(waiting)).answer(questions)
 
     if names is not None:
         questions = Heard(names, cache, report)

@@ -17,7 +17,7 @@ from typing import Any
 from ditta_jax.errors import UserError
 from ditta_jax.teacher.child import Child, ending, new_inbox
 from teacher_bridge.serving.events import Event, Report
-from teacher_bridge.serving.questions import Listed, Questions
+from teacher_bridge.serving.questions import Questions
 
 _ATTEMPTS = 3  # at one video, before it is given up
 _STARTS = 3  # of workers that end before they are ready, one after another
@@ -55,16 +55,6 @@ class Pool:
         self._later: list[Path] = []
         self._attempts: Counter[Path] = Counter()
         self._failures: list[str] = []
-
-    def serve(self, waiting: Sequence[Path], finished: int) -> list[str]:
-        """Have all entries answered; return the messages of those that failed.
-
-        Args:
-            waiting: entries without masklets.
-            finished: number of those that have them, for the report.
-        """
-        self._report({"event": "start", "total": len(waiting), "finished": finished})
-        return self.answer(Listed(waiting))
 
     def answer(self, questions: Questions) -> list[str]:
         """Have entries answered as they become known; return the messages of the failed ones."""

@@ -39,6 +39,18 @@ class Listed:
         return folders
 
 
+def listed(waiting: Sequence[Path], finished: int, report: Report) -> Listed:
+    """Return the entries to be answered, and tell how many they are.
+
+    Args:
+        waiting: entries without masklets.
+        finished: number of those that have them.
+        report: told both numbers.
+    """
+    report({"event": "start", "total": len(waiting), "finished": finished})
+    return Listed(waiting)
+
+
 class Heard:
     """Named line by line, until an empty line or the end."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from ditta_jax.teacher.cache import (
 from ditta_jax.teacher.ray_cluster import connected
 from teacher_bridge.serving.claims import claim
 from teacher_bridge.serving.events import Event, Report
-from teacher_bridge.serving.questions import Listed, Questions
+from teacher_bridge.serving.questions import Questions
 from teacher_bridge.serving.serve import attend
 from teacher_bridge.serving.teachers import make_teacher
 
@@ -122,16 +122,6 @@ class RayPool:
         self._waiting: deque[Path] = deque()
         self._attempts: Counter[Path] = Counter()
         self._failures: list[str] = []
-
-    def serve(self, waiting: Sequence[Path], finished: int) -> list[str]:
-        """Have all entries answered; gives the messages of those that failed.
-
-        Args:
-            waiting: entries without masklets.
-            finished: number of those that have them, for the report.
-        """
-        self._report({"event": "start", "total": len(waiting), "finished": finished})
-        return self.answer(Listed(waiting))
 
     def answer(self, questions: Questions) -> list[str]:
         """Have entries answered as they become known; gives the messages of the failed ones."""

@@ -15,7 +15,7 @@ from ditta_jax.teacher.cache import EarlierEntry, read_entry, read_masklets, wri
 from teacher_bridge.serving.claims import claim
 from teacher_bridge.serving.entries import unanswered
 from teacher_bridge.serving.events import Event, Report
-from teacher_bridge.serving.questions import Listed, Questions
+from teacher_bridge.serving.questions import Questions, listed
 from teacher_bridge.serving.teachers import Teacher
 
 _RECORDED_PACKAGES = ("rf-sam-2", "sam2", "torch", "numpy", "ditta-jax")
@@ -40,10 +40,10 @@ def serve(
         The messages of the failed ones.
     """
     waiting = unanswered(folders, key)
-    report({"event": "start", "total": len(waiting), "finished": len(folders) - len(waiting)})
+    questions = listed(waiting, len(folders) - len(waiting), report)
     if not waiting:
         return []
-    return answer(Listed(waiting), teacher, identity, key, report)
+    return answer(questions, teacher, identity, key, report)
 
 
 def answer(

@@ -14,6 +14,7 @@ from ditta_jax.errors import UserError
 from ditta_jax.teacher.cache import masklets_path, read_masklets, write_request
 from teacher_bridge.serving.entries import find_entries
 from teacher_bridge.serving.pool import Pool
+from teacher_bridge.serving.questions import Listed, listed
 from tests.teacher_bridge.scenes import (
     ListedFrames,
     central_reliability,
@@ -80,7 +81,8 @@ def tried(cache):
 def answer(cache, commands, patience=0.0):
     events = []
     folders = find_entries(cache, ())
-    failures = Pool(commands, events.append, patience).serve(folders, 0)
+    questions = listed(folders, 0, events.append)
+    failures = Pool(commands, events.append, patience).answer(questions)
     return events, failures
 
 
@@ -160,8 +162,9 @@ def test_what_another_teacher_is_at_is_left_to_it(make_cache):
     other = f"""
 from pathlib import Path
 from teacher_bridge.serving.pool import Pool
+from teacher_bridge.serving.questions import Listed
 from teacher_bridge.serving.entries import find_entries
-Pool({commands!r}, lambda event: None).serve(find_entries(Path({str(cache)!r}), ()), 0)
+Pool({commands!r}, lambda event: None).answer(Listed(find_entries(Path({str(cache)!r}), ())))
 """
     import subprocess
 
@@ -202,6 +205,6 @@ def test_random_kills_end_in_the_same_masks(make_cache):
 
     body = "for t in range(5): time.sleep(0.05); alive(t)"
     pool = Pool(workers(cache, 3, body), kill_sometimes, attempts=12)
-    failures = pool.serve(find_entries(cache, ()), 0)
+    failures = pool.answer(Listed(find_entries(cache, ())))
     assert left[0] == 0, "fewer kills than asked for"
     assert failures == [] and same(answers(cache), undisturbed)

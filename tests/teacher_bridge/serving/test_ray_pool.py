@@ -11,6 +11,7 @@ from ditta_jax.teacher.cache import masklets_path, read_masklets, teacher_key, w
 from ditta_jax.teacher.identity import FLOW, teacher_identity
 from teacher_bridge.__main__ import main
 from teacher_bridge.serving.entries import find_entries
+from teacher_bridge.serving.questions import Listed, listed
 from teacher_bridge.serving.ray_pool import Answerer, RayPool, Work
 from teacher_bridge.serving.serve import serve
 from teacher_bridge.serving.teachers import make_teacher
@@ -77,7 +78,7 @@ def test_actors_leave_the_masks_of_one_teacher(cluster, cache, expected):
     events = []
     pool = RayPool(WORK, events.append)
     assert pool.workers == 2  # one a node
-    assert pool.serve(find_entries(cache, ()), 0) == []
+    assert pool.answer(listed(find_entries(cache, ()), 0, events.append)) == []
     assert masks(cache) == expected
     kinds = [event["event"] for event in events]
     assert kinds[0] == "start" and sorted(kinds[1:]) == ["begin"] * 3 + ["video"] * 3
@@ -100,12 +101,12 @@ def mortal_pool(tmp_path, always):
 
 
 def test_an_actor_that_dies_leaves_its_video_to_another(cluster, cache, expected, tmp_path):
-    assert mortal_pool(tmp_path, always=False).serve(find_entries(cache, ()), 0) == []
+    assert mortal_pool(tmp_path, always=False).answer(Listed(find_entries(cache, ()))) == []
     assert (tmp_path / "died").exists() and masks(cache) == expected
 
 
 def test_a_video_that_kills_every_actor_is_given_up(cluster, cache, expected, tmp_path):
-    (failure,) = mortal_pool(tmp_path, always=True).serve(find_entries(cache, ()), 0)
+    (failure,) = mortal_pool(tmp_path, always=True).answer(Listed(find_entries(cache, ())))
     assert "v1-" in failure and "every actor that tried it ended" in failure
     assert masks(cache) == [expected[0], None, expected[2]]
 
@@ -114,7 +115,7 @@ def test_a_teacher_that_cannot_start_is_one_error(cluster, cache):
     settings = ("no_such_sam.yaml", "", "cpu", "float32")
     pool = RayPool(WORK._replace(teacher=settings), lambda event: None)
     with pytest.raises(UserError, match="no_such_sam.yaml"):
-        pool.serve(find_entries(cache, ()), 0)
+        pool.answer(Listed(find_entries(cache, ())))
 
 
 def test_without_ray_a_word_says_what_to_install(monkeypatch):
