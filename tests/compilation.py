@@ -18,7 +18,7 @@ OPTIMISED = os.environ.get("DITTA_TEST_OPTIMISED", "0") != "0"
 
 
 def flags(devices: int, optimised: bool) -> str:
-    """`XLA_FLAGS` for a process with so many devices of the CPU; others than the tests' own stay."""
+    """`XLA_FLAGS` for a process with so many devices of the CPU; a user's own flags stay."""
     before = os.environ.get("XLA_FLAGS", "").split()
     kept = [flag for flag in before if flag not in FAST and not flag.startswith(DEVICE_COUNT)]
     return " ".join([*kept, f"{DEVICE_COUNT}={devices}", *(() if optimised else FAST)])
