@@ -184,8 +184,9 @@ def stage(work: Work, name: str, videos: Sequence[VideoWork]) -> Iterator[None]:
     start = time.perf_counter()
     with work.timeline.student(name, *(own.name for own in videos)):
         yield
+    each = (time.perf_counter() - start) / len(videos)
     for own in videos:
-        own.add_seconds(name, (time.perf_counter() - start) / len(videos))
+        own.add_seconds(name, each)
 
 
 def _score(scores: VideoScores, out: Segmented, method: str) -> None:

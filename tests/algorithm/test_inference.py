@@ -78,6 +78,7 @@ def features(parts, frames):
     return inference.encode(*parts[:3], frames)
 
 
+@pytest.mark.optimised
 def test_images_are_normalised_as_on_the_host_bit_for_bit():
     every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
     found = inference.normalised(jnp.asarray(every), "float32")
