@@ -94,6 +94,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--cache", required=True, help="the folder of requests and masklets")
+    _add_teacher(parser)
+    _add_workers(parser)
+    _add_entries(parser)
+    options = parser.parse_args(arguments)
+    if options.mask_threshold is None:
+        options.mask_threshold = card_of(options.config).mask_threshold or 0.0
+    if options.workers is not None and options.workers < 1:
+        raise UserError(f"--workers must be 1 or more, not {options.workers}")
+    if options.executor == "ray" and "," in options.device:
+        raise UserError("--executor ray: Ray shares out the devices; give one kind to --device")
+    if not 0 <= options.patience < threading.TIMEOUT_MAX:
+        raise UserError(f"--patience must be seconds, 0 or more, not {options.patience}")
+    return options
+
+
+def _add_teacher(parser: argparse.ArgumentParser) -> None:
+    """Who answers."""
     parser.add_argument(
         "--config",
         default=EMBEDDED,
@@ -101,9 +118,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         " sam2.1_hiera_l, a YAML file, masks:FOLDER, or flow (default: embedded)",
     )
     parser.add_argument("--checkpoint", default="", help="the file of its weights")
+    parser.add_argument("--dtype", default="float32", choices=DTYPES)
+    parser.add_argument(
+        "--mask-threshold",
+        type=float,
+        help="logit of a mask's border (default: the teacher's own, else 0)",
+    )
+    parser.add_argument(
+        "--target", default="", help="class of a fork's predictor, package.module.Class"
+    )
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    """Where it answers, and how many of it."""
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, cuda:1, ...; several: cuda:0,cuda:1"
     )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
     parser.add_argument(
         "--workers",
         type=int,
@@ -128,36 +159,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=0.0,
         help="seconds without a sign of life after which a worker is stopped (default: for ever)",
     )
-    parser.add_argument("--dtype", default="float32", choices=DTYPES)
-    parser.add_argument(
-        "--mask-threshold",
-        type=float,
-        help="logit of a mask's border (default: the teacher's own, else 0)",
-    )
-    parser.add_argument(
-        "--target", default="", help="class of a fork's predictor, package.module.Class"
-    )
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_entries(parser: argparse.ArgumentParser) -> None:
+    """What is answered, and how that is told."""
     parser.add_argument("--entry", action="append", default=[], help="only this one; repeatable")
     parser.add_argument("--watch", action="store_true", help="wait for further requests")
-    parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
     parser.add_argument(
         "--listen",
         action="store_true",
         help="entries are named on standard input, line by line, until an empty one; ends when it"
         " is closed",
     )
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.mask_threshold is None:
-        options.mask_threshold = card_of(options.config).mask_threshold or 0.0
-    if options.workers is not None and options.workers < 1:
-        raise UserError(f"--workers must be 1 or more, not {options.workers}")
-    if options.executor == "ray" and "," in options.device:
-        raise UserError("--executor ray: Ray shares out the devices; give one kind to --device")
-    if not 0 <= options.patience < threading.TIMEOUT_MAX:
-        raise UserError(f"--patience must be seconds, 0 or more, not {options.patience}")
-    return options
+    parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
 
 
 def _worker_commands(

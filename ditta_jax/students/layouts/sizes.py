@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,14 +60,7 @@ def student_config(
     channels = tuple(shape(patch, level)[0] for level in _LEVELS)
     unseen = dict(layout.fixed) | {k: v for k, v in (written or {}).items() if k in _UNSEEN}
     stated = unseen.pop("heads", (1, 2, 5, 8))
-    heads = tuple(heads or stated)
-    if len(heads) != len(channels) or any(
-        h < 1 or c % h for c, h in zip(channels, heads, strict=True)
-    ):
-        raise UserError(
-            f"{source}: channels {channels} cannot be split over heads {heads}; "
-            "say which with --heads a,b,c,d"
-        )
+    heads = _heads(heads or stated, channels, source)
     reductions = []
     for level in _LEVELS:
         key = _key(layout, f"{block}.attn.sr", level)
@@ -86,6 +79,18 @@ def student_config(
         )
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def _heads(heads: Sequence[int], channels: Sequence[int], source: str) -> tuple[int, ...]:
+    fits = len(heads) == len(channels) and all(
+        h >= 1 and c % h == 0 for c, h in zip(channels, heads, strict=True)
+    )
+    if not fits:
+        raise UserError(
+            f"{source}: channels {channels} cannot be split over heads {tuple(heads)}; "
+            "say which with --heads a,b,c,d"
+        )
+    return tuple(heads)
 
 
 def with_written(
