@@ -11,9 +11,9 @@
 
 The paper's parts are read here as: the add-on alone learns (cross entropy of the fused branch, the
 decoder stays); only the cross entropy of the plain branch, without the fusion of Eq. 3 (a threshold
-that no reliability is below); only the contrastive loss, likewise. "statistics only" learns nothing:
-five passes of BatchNorm's running statistics. Other data and sizes: set student, data and input as
-in configs/vspw.py. A tiny variant: --config.data.max_videos=2
+that no reliability is below); only the contrastive loss, likewise. "statistics only" learns
+nothing: five passes of BatchNorm's running statistics. Other data and sizes: set student, data and
+input as in configs/vspw.py. A tiny variant: --config.data.max_videos=2
 """
 
 from ditta_jax.configuration import default_config
