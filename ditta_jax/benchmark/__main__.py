@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ditta_jax.benchmark import compile_for, growth, plots, report, rivals
 from ditta_jax.benchmark.measurement import Task
-from ditta_jax.benchmark.workload import Size
+from ditta_jax.benchmark.workload import Size, frame_size
 from ditta_jax.errors import UserError, run
 from ditta_jax.files import check_writable
 
@@ -119,14 +119,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
             raise UserError(f"--rivals: there is no {name!r}; these are: {known}")
     if options.student not in ("B0", "B1", "B2", "B3", "B4", "B5"):
         raise UserError(f"--student: {options.student!r} is not one of B0 … B5")
-    height, _, width = options.size.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) >= 64 and int(width) >= 64):
-        raise UserError(f"--size: {options.size!r} is not like 480x853, 64 at least")
+    height, width = frame_size(options.size)
     if not (1 <= options.classes <= 255 and 1 <= options.objects <= 254):
         raise UserError("--classes must be 1 … 255 and --objects 1 … 254: labels are bytes")
     if options.steps < 1 or options.frames < 0 or options.threads < 1:
         raise UserError("--steps and --threads must be at least 1, --frames at least 0")
-    options.size = Size(options.student, int(height), int(width), options.classes, options.objects)
+    options.size = Size(options.student, height, width, options.classes, options.objects)
     return options
 
 

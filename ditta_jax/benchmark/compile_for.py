@@ -22,9 +22,10 @@ from pathlib import Path
 
 from ditta_jax.benchmark import chips
 from ditta_jax.benchmark.compiled_cell import Cell, Compiled
-from ditta_jax.benchmark.workload import Size
+from ditta_jax.benchmark.workload import Size, frame_size
 from ditta_jax.errors import UserError
-from ditta_jax.files import write_atomically
+from ditta_jax.files import json_with, parse_json, refuse_foreign_file, write_atomically
+from ditta_jax.runs.lock import FolderLock
 
 MIB = 2**20
 STUDENTS = ("B0", "B1", "B2", "B3", "B4", "B5")
@@ -47,14 +48,17 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = parse(arguments)
     file = options.out / "compiled.json"
-    rows = read_rows(file) if options.resume else {}
+    refuse_foreign_file(file, json_with("kind", "programs"))
     asked = cells(options)
-    for cell in asked:
-        if cell in rows:
-            continue
-        print(f"{cell.chip} {cell.size.student} {cell.compute} {cell.program} ...", file=sys.stderr)
-        rows[cell] = compile_apart(cell)
-        write_atomically(file, (_json(rows) + "\n").encode())
+    with FolderLock(options.out):
+        rows = read_rows(file) if options.resume else {}
+        for cell in asked:
+            if cell in rows:
+                continue
+            told = f"{cell.chip} {cell.size.student} {cell.compute} {cell.program}"
+            print(f"{told} ...", file=sys.stderr)
+            rows[cell] = compile_apart(cell)
+            write_atomically(file, (_json(rows) + "\n").encode())
     shown = {cell: rows[cell] for cell in asked}
     print(table(shown))
     if any(result.cycles for result in shown.values()):
@@ -92,10 +96,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
             if value not in values:
                 raise UserError(f"--{name}: there is no {value!r}; these are: {', '.join(values)}")
         setattr(options, name, given)
-    height, _, width = options.size.partition("x")
-    if not (height.isdigit() and width.isdigit() and min(int(height), int(width)) >= 64):
-        raise UserError(f"--size: {options.size!r} is not like 480x853, 64 at least")
-    options.size = (int(height), int(width))
+    options.size = frame_size(options.size)
     for name in ("classes", "objects", "warm_up_frames"):
         if not 1 <= getattr(options, name) <= 255:
             raise UserError(f"--{name.replace('_', '-')} must be 1 … 255")
@@ -160,7 +161,7 @@ def parts_table(rows: Rows) -> str:
     """Estimated milliseconds of a step or frame by part of the method, as Markdown."""
     lines = ["| chip | student | dtype | program | estimated ms by part |", "|---|---|---|---|---|"]
     for cell, result in rows.items():
-        if not result.cycles:
+        if not any(result.cycles.values()):
             continue
         scale = milliseconds(cell, result) / sum(result.cycles.values())
         parts = sorted(result.cycles.items(), key=lambda item: -item[1])
@@ -187,12 +188,35 @@ def read_rows(file: Path) -> Rows:
     if not file.exists():
         return {}
     try:
-        return {
-            Cell(**row["cell"] | {"size": Size(**row["cell"]["size"])}): Compiled(**row["result"])
-            for row in json.loads(file.read_text())["programs"]
+        content = parse_json(file.read_bytes())
+        jax = {"jax": content.get("jax", "")}  # of a file that noted it once for all
+        rows = {
+            Cell(**row["cell"] | {"size": Size(**row["cell"]["size"])}): Compiled(
+                **jax | row["result"]
+            )
+            for row in content["programs"]
         }
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not results of --compile-for ({error}); remove it") from error
+        for cell, result in rows.items():
+            _check(cell, result)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = f"{file}: not results of --compile-for ({error})"
+        raise UserError(f"{told}; remove it, or leave out --resume") from error
+    return rows
+
+
+def _check(cell: Cell, result: Compiled) -> None:
+    """ValueError for what no compiler said."""
+    like = Compiled(cycles=result.cycles)
+    for name, value in dataclasses.asdict(like).items():
+        own = getattr(result, name)
+        numbers = isinstance(value, int | float) and isinstance(own, int | float)
+        if type(own) is not type(value) and not numbers or numbers and own < 0:
+            raise ValueError(f"{name}: {own!r}")
+    counts = result.cycles.values()
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise ValueError(f"cycles: {result.cycles!r}")
+    if cell.chip not in chips.CHIPS or result.runs < 1:
+        raise ValueError(f"chip: {cell.chip!r}, runs: {result.runs!r}")
 
 
 def _json(rows: Rows) -> str:
@@ -205,10 +229,4 @@ def _json(rows: Rows) -> str:
         for cell, result in rows.items()
     ]
     kind = "said by the chips' compilers from shapes alone; nothing was run on a device"
-    return json.dumps({"kind": kind, "jax": _jax_version(), "programs": content}, indent=1)
-
-
-def _jax_version() -> str:
-    from importlib.metadata import version
-
-    return version("jax")
+    return json.dumps({"kind": kind, "programs": content}, indent=1)

@@ -53,6 +53,7 @@ class Compiled:
         unknown_loops: loops that count as one turn, for want of a number.
         scatters: instructions that were made from a scatter.
         runs: steps or frames of one run.
+        jax: version that compiled it.
     """
 
     error: str = ""
@@ -66,6 +67,7 @@ class Compiled:
     unknown_loops: int = 0
     scatters: int = 0
     runs: int = 1
+    jax: str = ""
 
 
 def compile_cell(cell: Cell) -> Compiled:
@@ -85,7 +87,7 @@ def compile_cell(cell: Cell) -> Compiled:
         arguments = programs.shapes(cell.size, cell.compute)
         lowered = programs.lowered(cell.program, arguments, device)
         runs = {"adaptation": programs.PASSES * cell.size.frames, "stage A": cell.size.frames}
-        result = Compiled(runs=runs.get(cell.program, programs.CHUNK))
+        result = Compiled(runs=runs.get(cell.program, programs.CHUNK), jax=jax.__version__)
         if cell.program == "adaptation":
             result.feature_bytes = arguments.feature_bytes
         _compile(lowered, result)

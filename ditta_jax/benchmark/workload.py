@@ -7,11 +7,16 @@ is how the benchmark makes it, in a process of its own, so that the coordinator 
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ditta_jax.errors import UserError
+
+_SIDES = 64, 8192  # of a frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +62,20 @@ class Workload(NamedTuple):
     frames: np.ndarray
     labels: np.ndarray
     object_ids: np.ndarray
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """Height and width of `480x853`, as `--size` has them.
+
+    Raises:
+        UserError: it is something else.
+    """
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
+    sides = tuple(map(int, found.groups())) if found else ()
+    least, most = _SIDES
+    if not sides or min(sides) < least or max(sides) > most:
+        raise UserError(f"--size: {text!r} is not like 480x853, each {least} … {most}")
+    return sides[0], sides[1]
 
 
 def write(folder: Path, size: Size) -> None:

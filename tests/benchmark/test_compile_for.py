@@ -11,8 +11,10 @@ from ditta_jax.benchmark import chips, compile_for
 from ditta_jax.benchmark.compiled_cell import Cell, Compiled
 from ditta_jax.benchmark.workload import Size
 from ditta_jax.errors import UserError
+from ditta_jax.runs.lock import FolderLock
 from tests.compilation import flags
 
+SIZES = ("480", "²x480", "480x", "480x853x3", "63x480", "-480x853", "99999x99999")
 SMALL = Size("B0", 64, 96, 5, 3, 2)
 
 
@@ -48,7 +50,7 @@ def test_an_adaptation_compiles_for(name, compilers):
         (["v5e", "--students=B7"], "--students: there is no 'B7'"),
         (["v5e", "--dtypes=float16"], "--dtypes: there is no 'float16'"),
         (["v5e", "--programs=stage B"], "--programs: there is no 'stage B'"),
-        (["v5e", "--size=480"], "--size: '480' is not like 480x853"),
+        *((["v5e", f"--size={size}"], f"--size: '{size}' is not like 480x853") for size in SIZES),
         (["v5e", "--warm-up-frames=0"], "--warm-up-frames must be"),
     ],
 )
@@ -124,9 +126,71 @@ def test_what_is_interrupted_goes_on_where_it_was(monkeypatch, tmp_path):
     monkeypatch.setattr(compile_for, "compile_apart", until(None))
     assert compile_for.main([*words, "--resume"]) == 0
     assert asked == ["adaptation", "stage A", "stage D"]
-    (tmp_path / "compiled.json").write_text("{}")
-    with pytest.raises(UserError, match=r"compiled\.json: not results of --compile-for"):
-        compile_for.main([*words, "--resume"])
+
+
+def compiled(monkeypatch, tmp_path, *words):
+    """`compiled.json` after a call in which every program compiles at once."""
+    monkeypatch.setattr(chips, "has_compiler", lambda name: True)
+    done = Compiled(cycles={"decoder": 3}, seconds=1.5, jax="9.9")
+    monkeypatch.setattr(compile_for, "compile_apart", lambda cell: done)
+    plain = ["--compile-for=v5e", "--students=B0", "--dtypes=float32", f"--out={tmp_path}"]
+    assert compile_for.main([*plain, *words]) == 0
+    return tmp_path / "compiled.json"
+
+
+def test_a_resumed_table_says_which_version_compiled_what(monkeypatch, tmp_path):
+    file = compiled(monkeypatch, tmp_path, "--programs=adaptation")
+    old = json.loads(file.read_text())
+    del old["programs"][0]["result"]["jax"]
+    file.write_text(json.dumps(old | {"jax": "0.1"}))  # as an earlier version noted it
+    rows = json.loads(compiled(monkeypatch, tmp_path, "--resume").read_text())["programs"]
+    assert [row["result"]["jax"] for row in rows] == ["0.1", "9.9", "9.9"]
+
+
+@pytest.mark.robustness(
+    "Settings and command line",
+    "a `compiled.json` that is to be resumed and is cut, edited or something else",
+    "refused before anything is compiled, the file kept",
+)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda text: "{}",
+        lambda text: "[]",
+        lambda text: "a thesis",
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace('"seconds": 1.5', '"seconds": "1.5"'),
+        lambda text: text.replace('"seconds": 1.5', '"seconds": NaN'),
+        lambda text: text.replace('"seconds": 1.5', '"seconds": -1.5'),
+        lambda text: text.replace('"decoder": 3', '"decoder": null'),
+        lambda text: text.replace('"runs": 1', '"runs": 0'),
+        lambda text: text.replace('"runs": 1', '"turns": 1'),
+        lambda text: text.replace('"chip": "v5e"', '"chip": "v9"'),
+        lambda text: text.replace('"programs": [', '"programs": [7,'),
+    ],
+)
+def test_results_that_are_none_are_not_resumed(monkeypatch, tmp_path, said, harm):
+    file = compiled(monkeypatch, tmp_path)
+    file.write_text(harmed := harm(file.read_text()))
+    with pytest.raises(UserError, match=r"compiled\.json: ") as error:
+        compiled(monkeypatch, tmp_path, "--resume")
+    said(str(error.value))
+    assert file.read_text() == harmed
+
+
+def test_somebody_elses_file_of_that_name_stays(monkeypatch, tmp_path):
+    (tmp_path / "compiled.json").write_text("a thesis")
+    with pytest.raises(UserError, match="this program did not write it"):
+        compiled(monkeypatch, tmp_path)
+    (tmp_path / "compiled.json").unlink()
+    (tmp_path / "compiled.json").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        compiled(monkeypatch, tmp_path, "--resume")
+
+
+def test_two_at_once_do_not_write_over_each_other(monkeypatch, tmp_path):
+    with FolderLock(tmp_path), pytest.raises(UserError, match="another run writes here"):
+        compiled(monkeypatch, tmp_path)
 
 
 def test_the_coordinator_needs_no_framework():
