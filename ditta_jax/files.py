@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from ditta_jax.errors import UserError, WriteError
 
@@ -83,6 +83,21 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         if state.st_size > most_bytes:
             raise ValueError(f"it has {state.st_size} bytes, at most {most_bytes} are read")
         return file.read(most_bytes)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file, or what a link leads to, for reading; never wait for what is none.
+
+    Raises:
+        OSError: it cannot be read; a pipe, a socket or a device cannot either.
+    """
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file but a folder, a pipe or a device", str(path))
+    return open(descriptor, "rb")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -170,6 +185,17 @@ def digest_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fault_of_files(folder: Path, digests: Mapping[str, str]) -> str | None:
+    """Say which of some files, by their paths in a folder, is not what its digest says."""
+    for name, digest in digests.items():
+        try:
+            if digest_of_file(folder / name) != digest:
+                return f"{name} is not what it wrote"
+        except OSError:
+            return f"{name} is missing"
+    return None
+
+
 def remove_stale_partials(folder: Path) -> None:
     """Remove temporary files of killed runs; recent ones may belong to a running writer."""
     for leftover in folder.glob(f".*{_PARTIAL}"):
@@ -213,7 +239,8 @@ def _reason(path: Path, error: OSError) -> str:
     `error` may be about a part of the path, or about the temporary file beside it.
     """
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        for folder in path.parents:
+        own = (path,) if error.errno == errno.EEXIST else ()  # it was to be a folder itself
+        for folder in (*own, *path.parents):
             if os.path.lexists(folder) and not folder.is_dir():
                 return f"{folder} is a file and not a folder; move it away"
     said = error.strerror or str(error)

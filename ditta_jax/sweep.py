@@ -111,6 +111,7 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     """
     from ditta_jax.files import write_atomically
     from ditta_jax.metrics.scores import no_scores
+    from ditta_jax.runs import profiling
     from ditta_jax.runs.failures import Failures
     from ditta_jax.runs.foreign_folder import refuse_foreign
     from ditta_jax.runs.lock import FolderLock
@@ -123,6 +124,7 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     work = open_work(with_settings(config, {"methods": ("frozen", "ditta")}))
     folder = Path(config.output) / config.name
     refuse_foreign(folder)
+    profiling.check(config.profile, work.videos.names)
     with RunProgress(len(work.videos)) as progress:
         failures = Failures(progress.say)
     with FolderLock(folder):

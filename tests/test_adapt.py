@@ -14,6 +14,7 @@ from ditta_jax.algorithm import precision
 from ditta_jax.configuration import default_config
 from ditta_jax.data.procedural.classes import CLASSES, PALETTE
 from ditta_jax.errors import UserError
+from ditta_jax.methods import ditta
 from ditta_jax.runs import all_videos
 from ditta_jax.runs.video_work import VideoWork
 from ditta_jax.students import checkpoint
@@ -131,7 +132,9 @@ def test_a_run_leaves_results_losses_predictions_and_overlays(whole_run):
     assert [video["name"] for video in result["videos"]] == ["video_000", "video_001"]
     for video in result["videos"]:
         assert (video["frames"], video["warmup"], video["scored"]) == (5, 2, 3)
-        assert video["details"] == {"objects": 2, "teacher_seconds": 0.5}
+        short = f"{video['name']}: 3 scored frames are too few for mVC8 and mVC16"
+        told = {"objects": 2, "teacher_seconds": 0.5, "warnings": [short]}
+        assert video["details"] == told
         assert video["methods"].keys() == METHODS
         assert video["methods"]["ditta"]["targets"] == 2
         for told in video["methods"].values():
@@ -348,6 +351,51 @@ def test_zero_shot_has_the_teacher_track_through_the_whole_video(base, tmp_path,
         assert 0 < (ours != plain).mean() < 0.6
     schemas.check_run(folder)
     assert all_videos.adapt_videos(config)["videos"] == result["videos"]  # none is computed again
+
+
+@pytest.mark.robustness(
+    "Run folders",
+    "another method for videos that were finished without it",
+    "it alone is computed; what shows all of them is drawn anew from the predictions on disk",
+)
+def test_a_further_method_is_computed_alone(base, monkeypatch, tmp_path, caplog, said):
+    def run(output, *methods):
+        config = settings(base, tmp_path / output, max_videos=1)
+        config.methods = methods
+        return all_videos.adapt_videos(config)
+
+    def files(output):
+        folder = tmp_path / output / "run"
+        pictures = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.png")}
+        kept = {p: data for p, data in pictures.items() if not str(p).startswith("earlier-")}
+        film = json.loads((folder / "film" / "video_000.json").read_text())
+        return kept, film, lines(folder / "losses.jsonl")
+
+    at_once = run("whole", "frozen", "ditta", "zero_shot")
+    before = run("bit", "frozen", "ditta")
+    learns = type(ditta.METHOD)
+
+    def never(*_):
+        raise AssertionError("a method was computed again")
+
+    monkeypatch.setattr(learns, "prepare_many", never)
+    monkeypatch.setattr(learns, "step", never)
+    found = run("bit", "frozen", "ditta", "zero_shot")
+    assert "video_000: frozen, ditta as before, from earlier-1" in said(caplog.messages[-1])
+    assert list(found["methods"]) == ["frozen", "ditta", "zero_shot"]
+    assert scores_of(found) == scores_of(at_once) and files("bit") == files("whole")
+    (video,) = found["videos"]
+    assert video["details"]["taken_over"] == ["frozen", "ditta"]
+    assert video["methods"]["ditta"] == before["videos"][0]["methods"]["ditta"]
+    schemas.check_run(tmp_path / "bit" / "run")
+
+    again = run("bit", "frozen", "ditta")  # all of it is there still
+    assert "back from earlier-1" in caplog.messages[-1] and again["videos"] == before["videos"]
+    fewer = run("bit", "zero_shot", "ditta")
+    assert list(fewer["methods"]) == ["zero_shot", "ditta"]
+    assert scores_of(fewer) == {m: scores_of(at_once)[m] for m in fewer["methods"]}
+    shown = {p.parent.name for p in files("bit")[0] if p.parts[0] == "predictions"}
+    assert shown == {"zero_shot", "ditta"}
 
 
 def test_a_supervised_student_runs_beside_the_frozen_one(base, student, tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from ditta_jax.errors import UserError
-from ditta_jax.runs import finished, results, tensorboard
+from ditta_jax.runs import finished, profiling, results, tensorboard
 from ditta_jax.runs.exchange import Exchange
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.grouping import side_by_side
@@ -44,9 +44,11 @@ def adapt_videos(
     """
     work = open_work(config, shared)
     names = work.videos.names
-    with RunProgress(len(names)) as progress:
-        for line in notices(config):
-            progress.say(line)
+    profiling.check(config.profile, names)
+    if shared is None:  # several runs say it once
+        with RunProgress(len(names)) as progress:
+            for line in notices(config):
+                progress.say(line)
     if host is None or host.alone:
         with work.run.opened(names):
             if config.parallel.executor != "ray":
@@ -77,11 +79,11 @@ def adapt_some(work: Work, names: Sequence[str]) -> tuple[dict[str, VideoRecord]
     with WarmUps(work.config.parallel.keep_gb * 1e9, work.run.path) as warm_ups:
         with RunProgress(len(names)) as progress:
             failures = Failures(progress.say)
-            records, parts = finished.finished_before(work, names, failures, progress)
-            to_do = [name for name in parts if name not in records and name not in failures]
+            records, due = finished.finished_before(work, names, failures, progress)
+            taken = {name: own.taken for name, own in due.items()}
             estimate = Estimate(work, progress.say)
             fits = estimate.fits if estimate.limits else None
-            turns = side_by_side(work, to_do, failures, fits)
+            turns = side_by_side(work, list(due), failures, fits, taken)
         in_turn = [name for turn in turns for name in turn]
         with (
             RunProgress(len(names), done=len(names) - len(in_turn)) as progress,
@@ -93,10 +95,10 @@ def adapt_some(work: Work, names: Sequence[str]) -> tuple[dict[str, VideoRecord]
                     exchange.bring(turn)
                     group = [work.videos.named(name) for name in turn if name not in failures]
                     with traced(work, turn, "work"):
-                        shared = (entries, warm_ups, failures, progress)
+                        shared = (entries, taken, warm_ups, failures, progress)
                         for record in adapt_group(work, group, *shared):
                             own = entries.get(record.name)
-                            finished.save_finished(work, record, parts[record.name], own)
+                            finished.save_finished(work, record, due[record.name], own)
                             records[record.name] = record
                             progress.note(results.so_far(records.values()))
     return records, failures

@@ -6,6 +6,7 @@ from ditta_jax.data.video import Video
 from ditta_jax.runs import teaching
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.progress import RunProgress
+from ditta_jax.runs.taken_over import TakenOver
 from ditta_jax.runs.teaching import Entries
 from ditta_jax.runs.video_record import VideoRecord
 from ditta_jax.runs.video_work import VideoWork, in_turn, prepare_group, segment_group, stage
@@ -17,6 +18,7 @@ def adapt_group(
     work: Work,
     group: Sequence[Video],
     entries: Mapping[str, Entries],
+    taken: Mapping[str, TakenOver | None],
     warm_ups: WarmUps,
     failures: Failures,
     progress: RunProgress,
@@ -28,8 +30,9 @@ def adapt_group(
 
     Args:
         work: what all videos share.
-        group: videos of one size.
+        group: videos of one size, of which the same methods are computed.
         entries: of the videos that the teacher was asked about, in its cache.
+        taken: of the videos, methods that need not be computed; None: none.
         warm_ups: stage A's results of these videos.
         failures: told of videos that cannot be done.
         progress: told of each stage.
@@ -38,7 +41,7 @@ def adapt_group(
     videos: list[VideoWork] = []
     for video in group:
         with failures.of(video.name):
-            own = VideoWork(work, video)
+            own = VideoWork(work, video, taken[video.name])
             warm_up = teaching.label_once(work, video, warm_ups, progress)
 
             # ---------------------------------------------------------- B: the teacher's masks
@@ -47,7 +50,7 @@ def adapt_group(
             videos.append(own)
 
     # ------------------------------------------------------------------ C: adaptation
-    for method in work.methods.values():
+    for method in videos[0].methods.values() if videos else ():
         with progress.stage(f"C: {method.title}"):
             prepare_group(work, method, videos, failures)
             videos = [own for own in videos if own.name not in failures]

@@ -77,21 +77,34 @@ def look(
     warm_up, first = split(T)
     scored = range(first, T)
     faults = list(video.frames.faults())
-    warnings = list(video.warnings)
     labelled = 0
     if video.labels is not None:
         faults += video.labels.faults()
         labelled = sum(map(video.labels.labelled, scored))
     if not scored:
         faults.append(f"{video.name}: {T} frames, all of them warm-up; nothing is left to score")
-    elif video.labels is not None and labelled == 0:
-        warnings.append(f"{video.name}: none of its {len(scored)} scored frames has labels")
-    elif labelled == len(scored):  # a window counts once a frame follows it
-        warnings += [
-            f"{video.name}: {len(scored)} scored frames are too few for mVC{n}"
-            for n in windows
-            if len(scored) <= n
-        ]
+    warnings = (*video.warnings, *unscored(video, first, windows))
     return Preview(
-        video.name, video.size, T, warm_up, len(scored), labelled, tuple(faults), tuple(warnings)
+        video.name, video.size, T, warm_up, len(scored), labelled, tuple(faults), warnings
     )
+
+
+def unscored(video: Video, first: int, windows: Sequence[int]) -> list[str]:
+    """What of a video's scores there will not be although it has labels, a line each.
+
+    Args:
+        video: the video.
+        first: index of the first scored frame.
+        windows: lengths n of mVC_n.
+    """
+    scored = range(first, len(video.frames))
+    if video.labels is None or not scored:
+        return []
+    labelled = sum(map(video.labels.labelled, scored))
+    if labelled == 0:
+        return [f"{video.name}: none of its {len(scored)} scored frames has labels"]
+    short = [n for n in windows if len(scored) <= n]  # a window counts once a frame follows it
+    if labelled < len(scored) or not short:
+        return []
+    names = " and ".join(f"mVC{n}" for n in short)
+    return [f"{video.name}: {len(scored)} scored frames are too few for {names}"]

@@ -6,18 +6,40 @@
 The programs in it carry the names of the stages and of their parts (`jax.named_scope`).
 """
 
+import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 
-from ditta_jax.errors import WriteError
+from ditta_jax.errors import UserError, WriteError
 from ditta_jax.files import check_writable
 from ditta_jax.names import file_name
 from ditta_jax.runs.work import Work
 
 _running: list[Path] = []  # JAX keeps one trace at a time
+
+
+def check(profile: Any, names: Sequence[str]) -> None:
+    """Refuse traces that could not be written, or are of no video, before any work.
+
+    Args:
+        profile: the section of the configuration.
+        names: of all videos.
+
+    Raises:
+        UserError: says which.
+    """
+    if not profile.folder:
+        return
+    for video in filter(None, profile.videos):
+        if video not in names:
+            near = difflib.get_close_matches(video, names, 1)
+            hint = f"; {near[0]!r} is meant?" if near else f"; there are {len(names)} others"
+            raise UserError(f"profile.videos: no video {video!r}{hint}")
+    check_writable(Path(profile.folder))
 
 
 @contextmanager

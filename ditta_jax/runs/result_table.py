@@ -9,6 +9,8 @@ from rich.table import Table
 from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import TRACKS
 
+_MOST_WARNINGS = 20
+
 
 def print_table(result: Mapping[str, Any], console: Console | None = None) -> None:
     """Print the methods' scores in percent, their cost, and what each gains over the first."""
@@ -66,9 +68,10 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
                 f"{method['title']}: its frames/s leave out the teacher, which tracked through "
                 f"whole videos, {seconds:.1f} s each"
             )
-    for video in result["videos"]:
-        for warning in video.get("details", {}).get("warnings", ()):
-            yield f"warning: {warning}"
+    told = [w for v in result["videos"] for w in v.get("details", {}).get("warnings", ())]
+    yield from (f"warning: {warning}" for warning in told[:_MOST_WARNINGS])
+    if len(told) > _MOST_WARNINGS:
+        yield f"warning: and {len(told) - _MOST_WARNINGS} more, see details.warnings in result.json"
     for video, message in result.get("failed", {}).items():
         yield f"failed, not in the table: {video}: {message.removeprefix(f'{video}: ')}"
 

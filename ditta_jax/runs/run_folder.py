@@ -16,7 +16,7 @@ One run at a time owns the folder, and all in it is of one configuration.
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from ditta_jax.runs import lock, record_key, results
 from ditta_jax.runs.earlier import Earlier
 from ditta_jax.runs.foreign_folder import read_json, refuse_foreign
 from ditta_jax.runs.predictions import PredictionWriter
+from ditta_jax.runs.record_faults import MasksNow, fault_of_record
+from ditta_jax.runs.taken_over import TakenOver, taken_from
 from ditta_jax.runs.video_record import VideoRecord
 
 log = logging.getLogger(__name__)
@@ -128,7 +130,7 @@ class RunFolder:
         self,
         video: str,
         parts: Mapping[str, Any],
-        masks_now: Callable[[str], str | None] = lambda entry: None,
+        masks_now: MasksNow = lambda entry: None,
     ) -> VideoRecord | None:
         """The record of a video this run has finished, or None, with a word that says why.
 
@@ -156,8 +158,35 @@ class RunFolder:
             )
         return VideoRecord.from_json(content)
 
+    def take_over(
+        self,
+        video: str,
+        followed: Mapping[str, str],
+        masks_now: MasksNow = lambda entry: None,
+    ) -> TakenOver | None:
+        """What holds of records that are set aside, of the one of which most methods do.
+
+        Args:
+            video: the video's name, of which `load_finished` found no record.
+            followed: of each method of the run, the digest of what it follows from.
+            masks_now: as in `load_finished`.
+        """
+        students, report = self._asked()["tta.save"], self._config.get("report", {})
+        labels = any(report.get(name, True) for name in ("predictions", *_PICTURES))
+        asked = (video, followed, masks_now, students, labels)
+        found = [taken_from(folder, *asked) for folder in self._earlier.folders()]
+        best = max(filter(None, found), key=lambda own: len(own.methods), default=None)
+        if best is not None:
+            kept = ", ".join(method for method in followed if method in best.methods)
+            log.warning("%s: %s as before, from %s", video, kept, best.folder.name)
+        return best
+
     def save_finished(
-        self, record: VideoRecord, parts: Mapping[str, Any], masks: Mapping[str, str] | None = None
+        self,
+        record: VideoRecord,
+        parts: Mapping[str, Any],
+        masks: Mapping[str, str] | None = None,
+        followed: Mapping[str, str] | None = None,
     ) -> None:
         """Mark a video as done; call it last, after its predictions and losses are written.
 
@@ -165,10 +194,12 @@ class RunFolder:
             record: the video.
             parts: as in `load_finished`.
             masks: digest of the teacher's masks in each of its entries in the cache, by name.
+            followed: as in `take_over`.
         """
         content = record.to_json() | {
             "parts": record_key.plain(parts),
             "masks": dict(masks or {}),
+            "followed": dict(followed or {}),
             "files": self._digests(record.name),
             "asked": self._asked(),
         }
@@ -186,46 +217,12 @@ class RunFolder:
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"{path}: {error}; run the same command again") from None
 
-    def _fault(self, base: Path, video: str, parts: dict[str, Any], masks_now) -> str | None:
+    def _fault(
+        self, base: Path, video: str, parts: Mapping[str, Any], masks_now: MasksNow
+    ) -> str | None:
         """Why the record of a video is not to be used; None if it is, empty if there is none."""
-        path = self._record(base, video)
-        try:
-            content = unseal(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return ""
-        except OSError as error:
-            return f"its record {path} cannot be read ({error.strerror})"
-        except ValueError as error:
-            return f"its record {path} is damaged ({error})"
-        if "parts" not in content:
-            return f"its record {path} is of an older version of this program"
-        if told := record_key.differences(content["parts"], parts):
-            return told
-        masks = content["masks"]
-        if "entry" in masks:  # of a version that asked for one entry a video
-            masks = {masks["entry"]: masks["digest"]}
-        if any(masks_now(name) not in (None, digest) for name, digest in masks.items()):
-            return "the teacher's masks changed"
-        if self._asked()["tta.save"] and not content.get("asked", {}).get("tta.save"):
-            return "it kept no adapted students (tta.save)"
-        return self._fault_of_files(base, content["files"])
-
-    def _fault_of_files(self, base: Path, files: Mapping[str, str]) -> str | None:
-        """What is wrong with the files that a record vouches for, as far as this run wants them."""
-        report = self._config.get("report", {})
-        unwanted = {"tensorboard"}
-        unwanted |= set() if report.get("predictions", True) else {"predictions"}
-        unwanted |= set() if report.get("overlays", 1) else {"overlays"}
-        wanted = {name: d for name, d in files.items() if name.partition("/")[0] not in unwanted}
-        for name, digest in wanted.items():
-            try:
-                if digest_of_file(base / name) != digest:
-                    return f"{name} is not what it wrote"
-            except OSError:
-                return f"{name} is missing"
-        if "predictions" not in unwanted and not any(n.startswith("predictions/") for n in wanted):
-            return "it kept no predictions (report.predictions)"
-        return None
+        save, report = self._asked()["tta.save"], self._config.get("report", {})
+        return fault_of_record(base, self._record(base, video), parts, masks_now, save, report)
 
     def _asked(self) -> dict[str, Any]:
         """The settings that say which files of a video are written, by name."""
@@ -335,7 +332,7 @@ class RunFolder:
                 "%s: computed again: %s; the earlier one is in %s", video, fault, self._earlier.name
             )
 
-    def _bring_back(self, video: str, parts: dict[str, Any], masks_now) -> bool:
+    def _bring_back(self, video: str, parts: dict[str, Any], masks_now: MasksNow) -> bool:
         """Whether an earlier run of the same settings had finished the video: it is back then."""
         for folder in self._earlier.folders():
             if self._fault(folder, video, parts, masks_now) is None:

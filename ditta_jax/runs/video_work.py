@@ -1,8 +1,9 @@
 """The work on one video of a run, from stage A's warm-up to its record."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,15 +14,18 @@ from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError, WriteError
 from ditta_jax.methods.protocol import Method, Prepared, WarmUp
 from ditta_jax.metrics.scores import Scores, VideoScores
-from ditta_jax.runs import memory, overlays, teaching
+from ditta_jax.runs import memory, overlays, preflight, teaching
 from ditta_jax.runs.clock import Clock
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.placement import DefaultDevice, OverDevices
 from ditta_jax.runs.segmentation import FROZEN, Clocks, Rest, Segmented, segment_videos
 from ditta_jax.runs.showing import film_of, showing_of
+from ditta_jax.runs.taken_over import TakenOver
 from ditta_jax.runs.video_record import VideoRecord
 from ditta_jax.runs.work import Work
 from ditta_jax.students import checkpoint
+
+Labels = dict[str, UInt8[np.ndarray, "H W"]]  # a frame's label map of each method
 
 
 class VideoWork:
@@ -30,17 +34,24 @@ class VideoWork:
     Args:
         work: of the run.
         video: the video.
+        taken: methods of an earlier run of which the results hold; None: none.
+
+    Attributes:
+        methods: those that are computed.
     """
 
-    def __init__(self, work: Work, video: Video) -> None:
+    def __init__(self, work: Work, video: Video, taken: TakenOver | None = None) -> None:
         self.name, self.size = video.name, video.size
+        known = taken.methods if taken is not None else frozenset()
+        self.methods = {name: own for name, own in work.methods.items() if name not in known}
         self.prepared: dict[str, Prepared] = {}
-        self.preparation = {name: Clock() for name in work.methods}
+        self.preparation = {name: Clock() for name in self.methods}
         self.peak_bytes: dict[str, int | None] = {}
         self._work = work
         self._video = video
+        self._taken = taken
         self._seconds = dict.fromkeys("ABCD", 0.0)
-        self._inference = Clocks(list(work.methods.values()))
+        self._inference = Clocks(list(self.methods.values()))
         self._scores: dict[str, Scores] = {}
         self._details: dict = {}
 
@@ -57,34 +68,39 @@ class VideoWork:
         self.warm_up = warm_up._replace(masks=masks, trained=trained and trained.network)
         self._seconds["A"] = warm_up.seconds
         self._details |= teaching.details_of(masks)
-        methods = self._work.methods
-        self._teacher = {name: teaching.seconds_of(masks, m) for name, m in methods.items()}
+        self._teacher = {name: teaching.seconds_of(masks, m) for name, m in self.methods.items()}
         self._film = film_of(self._work, self._video, self.warm_up)
 
     def keep_what_was_learnt(self) -> None:
         """Write losses and adapted students; features are no longer needed."""
-        rows = [
-            {"method": name} | dict(row)
-            for name, prepared in self.prepared.items()
-            for row in prepared.losses
-        ]
+        before = self._taken.losses if self._taken is not None else ()
+        rows: list[Mapping[str, Any]] = []
+        for name in self._work.methods:
+            rows += [row for row in before if row["method"] == name]
+            if name in self.prepared:
+                rows += [{"method": name} | dict(row) for row in self.prepared[name].losses]
         self._work.run.write_losses(self.name, rows)
         if self._work.config.tta.save:
-            for name, prepared in self.prepared.items():
-                self._save_student(name, prepared)
+            for name in self._work.methods:
+                self._save_student(name)
         self._warm_up_frames = len(self.warm_up.labels)
         del self.warm_up
 
-    def _save_student(self, method: str, prepared: Prepared) -> None:
+    def _save_student(self, method: str) -> None:
+        work, taken = self._work, self._taken
+        path = work.run.student_folder(self.name, method)
+        if taken is not None and method in taken.methods:
+            if (earlier := taken.student_folder(method)) is not None:
+                checkpoint.save(path, *checkpoint.load(earlier))
+            return
+        prepared = self.prepared[method]
         if prepared.network is None or prepared.kept_frozen is not None:
             return
-        work = self._work
         card = work.card._replace(
             classes=work.classes,
             palette=work.palette,
             source={**work.card.source, "adapted": {"method": method, "video": self.name}},
         )
-        path = work.run.student_folder(self.name, method)
         checkpoint.save(path, adapted_student(work.student, prepared.network), card)
 
     # ------------------------------------------------------------------------ D
@@ -111,18 +127,19 @@ class VideoWork:
         scores: dict[str, VideoScores] = {}
         if video.labels is not None:
             windows = tuple(work.config.metrics.windows)
-            scores = {name: work.scoring.start(windows) for name in work.methods}
+            scores = {name: work.scoring.start(windows) for name in self.methods}
         first = work.first_scored(video)
         shown = overlays.chosen_frames(first, len(video.frames), work.config.report.overlays)
         showing = showing_of(work, video.name, self._film)
 
         def take(out: Segmented) -> None:
+            for name, own in scores.items():
+                _score(own, out, name)
             frame_name = video.frames.frame_name(out.index)
+            out = out._replace(labels=self._of_all_methods(out.labels, frame_name))
             if work.config.report.predictions:
                 for name, label in out.labels.items():
                     writer.write(frame_name, label, name)
-            for name, own in scores.items():
-                _score(own, out, name)
             comparable = out.truth if work.scoring.table is None else None  # the same classes
             showing.frame(out.index, out.frame, out.labels, comparable)
             if out.index in shown:
@@ -130,7 +147,16 @@ class VideoWork:
 
         with work.run.prediction_writer(video.name) as writer, showing:
             yield take
-        self._scores = {name: own.finish() for name, own in scores.items()}
+        found = {name: own.finish() for name, own in scores.items()}
+        found |= self._taken.record.scores if self._taken is not None else {}
+        self._scores = {name: found[name] for name in work.methods if name in found}
+
+    def _of_all_methods(self, labels: Labels, frame_name: str) -> Labels:
+        """The label maps of a frame with those that an earlier run has of it, where they show."""
+        if self._taken is None or not self._taken.shows_labels:
+            return labels
+        known = {name: self._taken.label(name, frame_name) for name in self._taken.methods}
+        return {name: (known | labels)[name] for name in self._work.methods}
 
     def _draw(
         self, out: Segmented, frame_name: str, truth: UInt8[np.ndarray, "H W"] | None
@@ -151,26 +177,37 @@ class VideoWork:
             scored=self.frames_to_score(),
             seconds=self._seconds,
             scores=self._scores,
-            methods={name: self._told(method) for name, method in self._work.methods.items()},
-            details=self._details | self._warnings(),
+            methods={name: self._told(name) for name in self._work.methods},
+            details=self._details | self._warnings() | self._earlier(),
             timeline=self._work.timeline.of(self.name),
         )
 
     def _warnings(self) -> dict[str, list[str]]:
         """What a person has to know of the video, where there is anything."""
-        said = self._video.warnings
-        return {"warnings": list(said)} if said else {}
+        work, windows = self._work, tuple(self._work.config.metrics.windows)
+        first = work.first_scored(self._video)
+        said = [*self._video.warnings, *preflight.unscored(self._video, first, windows)]
+        return {"warnings": said} if said else {}
 
-    def _told(self, method: Method) -> dict:
-        prepared, preparation = self.prepared[method.name], self.preparation[method.name]
-        at_work = method.name if prepared.kept_frozen is None else FROZEN
+    def _earlier(self) -> dict[str, list[str]]:
+        """Which methods an earlier run has computed; the seconds of stages are without them."""
+        if self._taken is None:
+            return {}
+        return {"taken_over": [name for name in self._work.methods if name not in self.methods]}
+
+    def _told(self, name: str) -> dict:
+        if self._taken is not None and name in self._taken.methods:
+            return self._taken.record.methods[name]
+        method = self.methods[name]
+        prepared, preparation = self.prepared[name], self.preparation[name]
+        at_work = name if prepared.kept_frozen is None else FROZEN
         inference = self._inference.methods[at_work]
         online = method.can_learn_along and self._work.settings.protocol == "online"
         return {
             "preparation_seconds": preparation.seconds,
-            "teacher_seconds": self._teacher[method.name],
+            "teacher_seconds": self._teacher[name],
             "frames_per_second": self._inference.frames_per_second(at_work),
-            "peak_bytes": self.peak_bytes.get(method.name),
+            "peak_bytes": self.peak_bytes.get(name),
             "compile_seconds": preparation.compiling + inference.compiling,
             "protocol": "online" if online else "freeze",
             "kept_frozen": prepared.kept_frozen,
@@ -244,14 +281,14 @@ def segment_group(
 
     Args:
         work: of the run.
-        videos: of `in_turn`.
+        videos: of `in_turn`; the same methods are computed for all of them.
         failures: told of videos that cannot be done; the others go on.
         advance: called after each frame.
     """
     place = (
         DefaultDevice(work.model) if len(videos) == 1 else OverDevices(work.model, _devices(work))
     )
-    methods, size = list(work.methods.values()), videos[0].size
+    methods, size = list(videos[0].methods.values()), videos[0].size
     with ExitStack() as stack:
         ends = [stack.enter_context(ExitStack()) for _ in videos]
         takes = [

@@ -4,7 +4,7 @@ import pytest
 
 from ditta_jax.algorithm import precision
 from ditta_jax.configuration.command_line import load
-from ditta_jax.errors import WriteError
+from ditta_jax.errors import UserError, WriteError
 from ditta_jax.runs import all_videos, profiling
 from tests import small_run
 from tests.docs import schemas
@@ -24,7 +24,7 @@ def config(tmp_path):
 
 
 def test_the_chosen_video_is_traced_with_the_names_of_the_stages(config, tmp_path):
-    config.profile.videos = ("street_1", "not there")
+    config.profile.videos = ("street_1",)
     with precision.policy(**config.precision):
         all_videos.adapt_videos(config)
     (trace,) = (tmp_path / "trace").rglob("*.xplane.pb")
@@ -47,3 +47,25 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(config, tmp_pat
         pytest.fail("the work began")
     with profiling.traced(work, ["b"], "work"):  # another is not traced
         pass
+
+
+@pytest.mark.robustness(
+    "Settings and command line",
+    "profile.videos that are none of the run's, or a profile.folder that cannot be written",
+    "refused before any work",
+)
+@pytest.mark.parametrize(
+    ("folder", "videos", "words"),
+    [
+        ("trace", ("street_2",), "profile.videos: no video 'street_2'; 'street_1' is meant?"),
+        ("trace", ("street_1", "é"), "profile.videos: no video 'é'; there are 2 others"),
+        ("trace", ("../street_1",), "profile.videos: no video '../street_1'; "),
+        ("videos/street_0/mask/0.png", ("",), "0.png is a file and not a folder"),
+        ("videos/street_0/mask/0.png/below", ("",), "0.png is a file and not a folder"),
+    ],
+)
+def test_traces_of_nothing_are_refused(config, tmp_path, said, folder, videos, words):
+    config.profile.update(folder=str(tmp_path / folder), videos=videos)
+    with pytest.raises(UserError) as error:
+        all_videos.adapt_videos(config)
+    assert words in said(str(error.value)) and not (tmp_path / "runs").exists()
