@@ -105,9 +105,13 @@ def run_cells(config: ConfigDict, cells: "Sequence[Cell]") -> tuple[list["Done"]
     """
     from ditta_jax.comparison.rows import done_cell
     from ditta_jax.runs.all_videos import adapt_videos
+    from ditta_jax.runs.notices import notices
     from ditta_jax.runs.progress import RunProgress
     from ditta_jax.runs.shared_labels import SharedLabels
 
+    with RunProgress(len(cells)) as progress:
+        for line in notices(config):
+            progress.say(line)
     done, failed = [], {}
     shared = SharedLabels(config.parallel.keep_gb * 1e9)
     for place, cell in enumerate(cells, start=1):
