@@ -231,11 +231,22 @@ def _parts(weight, shape, arrays, problems) -> list[np.ndarray] | None:
         elif arrays[key].shape != expected:
             problems["misshapen"].append(f"{key} is {arrays[key].shape}, expected {expected}")
         else:
-            part = np.asarray(arrays[key]).astype(np.float32)
-            if not np.isfinite(part).all():
-                problems["broken"].append(f"{key} (not finite)")
-            parts.append(part)
+            if fault := _fault_of_numbers(key, np.asarray(arrays[key])):
+                problems["broken"].append(f"{key} ({fault})")
+                continue
+            parts.append(np.asarray(arrays[key]).astype(np.float32))
     return parts if len(parts) == len(weight.keys) else None
+
+
+def _fault_of_numbers(key: str, array: np.ndarray) -> str:
+    """Why an array's numbers cannot be weights; empty if they can."""
+    if array.dtype.kind in "iubc":  # of a quantised network, its scales elsewhere, for one
+        return f"{array.dtype}, expected floating-point numbers"
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        return "not finite"
+    return "a negative variance" if key.endswith("running_var") and (numbers < 0).any() else ""
 
 
 def _unused(layout, table, arrays, ignore, problems) -> dict[str, str]:

@@ -180,6 +180,33 @@ def assert_only_the_encoder_is_published(loaded):
         np.testing.assert_array_equal(value, expected, err_msg=key)
 
 
+@pytest.mark.robustness(
+    AREA,
+    "weights that are NaN, whole numbers (quantised), complex, or a variance below zero",
+    "refused by name",
+)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x * float("nan"), "backbone.patch_embed1.proj.weight (not finite)"),
+        (lambda x: x.double() * 1e300, "(not finite)"),
+        (lambda x: x.to(torch.int8), "proj.weight (int8, expected floating-point numbers)"),
+        (lambda x: x > 0, "(bool, expected"),
+        (lambda x: x.to(torch.complex64), "(complex64, expected"),
+    ],
+)
+def test_numbers_that_are_no_weights_are_refused(tmp_path, said, change, words):
+    path, key = tmp_path / "weights.pth", "backbone.patch_embed1.proj.weight"
+    torch.save(PUBLISHED | {key: change(PUBLISHED[key])}, path)
+    assert words in said(refused(path))
+
+
+def test_a_variance_below_zero_is_refused(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({k: v - 5 if k.endswith("running_var") else v for k, v in PUBLISHED.items()}, path)
+    assert "running_var (a negative variance)" in refused(path)
+
+
 def test_weights_of_something_else_are_named(tmp_path):
     path = tmp_path / "resnet.pth"
     torch.save({"conv1.weight": torch.ones(2), "fc.bias": torch.ones(1)}, path)
