@@ -17,6 +17,7 @@ from ditta_jax.data.masks import MaskRules, check_rules, read_labels
 from ditta_jax.data.pairs import Names, apart, match
 from ditta_jax.data.video import FrameSequence, LabelSequence, Video, check_index, said_of_gaps
 from ditta_jax.errors import UserError
+from ditta_jax.files import open_regular
 
 
 class FolderRules(NamedTuple):
@@ -139,7 +140,8 @@ def _whole_frames(files: Sequence[Path], damaged: str) -> tuple[list[Path], tupl
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        with open_regular(file) as opened:
+            return opened.read()
     except OSError as error:
         raise UserError(f"{file}: cannot read it: {error.strerror}") from error
 

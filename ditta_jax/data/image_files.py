@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ditta_jax.errors import UserError
+from ditta_jax.files import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -144,7 +145,7 @@ def read_header(file: Path, where: str = "") -> Header:
     """
     where = where or str(file)
     try:
-        with open(file, "rb") as opened:
+        with open_regular(file) as opened:
             head = opened.read(_EXIF_LIES_WITHIN)
             if format_of(head, where) in ("TIFF", "WEBP"):  # they keep it anywhere
                 head += opened.read()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,9 +18,12 @@ from ditta_jax.data.image_files import (
     upright,
 )
 from ditta_jax.errors import UserError
+from ditta_jax.files import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_FEW_COLOURS = 64  # of a picture with a label in each pixel
 
 # What libjpeg says of files that are odd but whole.
 _HARMLESS = ("SOS parameters", "JFIF revision", "Adobe color", "progression sequence")
@@ -90,6 +95,24 @@ def _decode_by_pillow(data: bytes, where: str) -> np.ndarray:
     _check_depth(header.bits if header.mode != "F" else 32, where)
     with open_picture(data, where) as picture:
         return np.array(load(picture, where).convert("RGB"))
+
+
+def looks_like_masks(files: Sequence[Path]) -> bool:
+    """Whether pictures are flat areas of few colours; three of them are looked at."""
+    some = [files[place] for place in sorted({0, len(files) // 2, len(files) - 1})] if files else []
+    return bool(some) and all(map(_is_flat, some))
+
+
+def _is_flat(file: Path) -> bool:
+    try:
+        with open_regular(file) as opened:
+            data = opened.read()
+        if format_of(data, str(file)) == "JPEG":
+            return False
+        with open_picture(data, str(file)) as picture:
+            return load(picture, str(file)).convert("RGB").getcolors(_FEW_COLOURS) is not None
+    except (UserError, OSError):  # whoever uses it will say so
+        return False
 
 
 def load(picture: Image, where: str) -> Image:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ditta_jax.data.image_files import SUFFIXES
+from ditta_jax.data.images import looks_like_masks
 from ditta_jax.errors import UserError
 
 FRAME_FOLDERS = (
@@ -24,6 +25,7 @@ FRAME_FOLDERS = (
 MASK_FOLDERS = (
     *("mask", "masks", "label", "labels", "annotations", "annotation", "gt", "gtfine"),
     *("groundtruth", "ground_truth", "segmentation", "segmentations", "semantic"),
+    *("gts", "seg", "segs", "segmentationclass"),
 )
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
@@ -109,7 +111,23 @@ def _only(folder: Path, found: list[Path]) -> Path | None:
 
 def _side_by_side(folder: Path) -> list[Place]:
     places = [p for f in _folders(folder) if (p := place_of(f)) is not None]
+    _refuse_masks_as_videos(places)
     return places + [Place(file.stem, file) for file in video_files(folder)]
+
+
+def _refuse_masks_as_videos(places: list[Place]) -> None:
+    """Refuse folders of masks that lie beside their frames under a name that is not known here."""
+    alone = [place for place in places if place.masks is None]
+    flat = [place for place in alone if looks_like_masks(images(place.frames))]
+    for place in flat if len(flat) < len(alone) else ():
+        names = {file.stem for file in images(place.frames)}
+        for other in alone:
+            if other not in flat and names & {file.stem for file in images(other.frames)}:
+                raise UserError(
+                    f"{place.frames}: few colours, and the names of the frames in {other.name}:"
+                    " these look like its masks. Name the folder 'mask', or move it elsewhere if"
+                    " it is a video"
+                )
 
 
 def _of_a_root(folder: Path) -> list[Place]:

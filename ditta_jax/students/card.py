@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ditta_jax.errors import UserError
-from ditta_jax.files import parse_json
+from ditta_jax.files import open_regular, parse_json
 from ditta_jax.names import fault_of
 from ditta_jax.ranges import CLASS_NAMES, COLOUR, Range, fitted, several, shown
 from ditta_jax.students import families
@@ -79,7 +79,7 @@ def read(folder: Path) -> tuple[StudentCard, dict[str, str]]:
 
 
 def _bytes_of(file: Path) -> bytes:
-    with open(file, "rb") as opened:
+    with open_regular(file) as opened:
         data = opened.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise ValueError(f"it has more than {_MOST_BYTES} bytes")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ditta_jax.data.folder import FolderRules, open_folder
 from ditta_jax.data.images import encode_jpeg, encode_png
@@ -46,6 +47,7 @@ def values(video):
     [
         *[("origin", "mask"), ("images", "masks"), ("images", "labels"), ("image", "annotations")],
         *[("JPEGImages", "Annotations"), ("frames", "gt"), ("rgb", "label"), ("Images", "Labels")],
+        *[("imgs", "gts"), ("img", "seg"), ("images", "SegmentationClass")],
     ],
 )
 def test_a_folder_of_frames_and_one_of_masks(tmp_path, frames, masks):
@@ -72,6 +74,28 @@ def test_two_folders_of_masks(tmp_path, said):
     with pytest.raises(UserError, match="labels and masks could both be meant") as error:
         find_videos(tmp_path)
     said(str(error.value))
+
+
+@pytest.mark.robustness(
+    AREA,
+    "masks in a folder whose name is not known (GT_png/, matte/, …) beside that of their frames",
+    "refused: they would be segmented as a second video",
+)
+@pytest.mark.parametrize("save", ["L", "P", "RGB"])
+def test_masks_under_a_name_of_their_own_are_no_video(tmp_path, said, save):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 24, 32, 3)).astype(np.uint8)
+    for t in range(3):
+        for name in ("street", "matte"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        Image.fromarray(noise[t]).save(tmp_path / "street" / f"{t}.png")
+        label = Image.fromarray(np.uint8(np.arange(24 * 32).reshape(24, 32) // 96))
+        label.convert(save).save(tmp_path / "matte" / f"{t}.png")
+    with pytest.raises(UserError) as error:
+        find_videos(tmp_path)
+    assert "matte: few colours, and the names of the frames in street" in said(str(error.value))
+    for t in range(3):  # a video of its own: of other frames
+        (tmp_path / "matte" / f"{t}.png").rename(tmp_path / "matte" / f"frame{t}.png")
+    assert [place.name for place in find_videos(tmp_path)] == ["matte", "street"]
 
 
 def test_a_folder_of_videos_one_of_which_is_called_images(tmp_path):

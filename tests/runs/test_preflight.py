@@ -1,3 +1,7 @@
+import contextlib
+import os
+import socket
+
 import numpy as np
 import pytest
 
@@ -61,6 +65,23 @@ def test_what_does_not_fit_is_named(clip, file, data, words, said):
     (clip / file).write_bytes(data)
     found = preview(clip)
     assert words in said(found.message)
+
+
+@pytest.mark.robustness(
+    AREA, "a pipe, a socket, a link without end among frames or masks", "named before any work"
+)
+@pytest.mark.parametrize("file", ["origin/7.jpg", "mask/7.png"])
+@pytest.mark.parametrize("kind", ["pipe", "socket", "loop", "dangling"])
+def test_what_is_no_file_is_not_waited_for(clip, said, file, kind):
+    (clip / file).unlink()
+    if kind == "pipe":
+        os.mkfifo(clip / file)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as own, contextlib.chdir((clip / file).parent):
+            own.bind((clip / file).name)
+    else:
+        (clip / file).symlink_to((clip / file) if kind == "loop" else "nowhere")
+    assert f"{file}: cannot read it: " in said(preview(clip).message)
 
 
 @pytest.mark.robustness(AREA, "a video of one frame", "named before any work")
