@@ -63,13 +63,17 @@ def compare_methods(config: ConfigDict, cells: "Sequence[Cell]") -> dict[str, An
     from ditta_jax.comparison.plot import MISSING, write_plot
     from ditta_jax.comparison.rows import rows_of
     from ditta_jax.comparison.tables import markdown, print_table
-    from ditta_jax.files import write_atomically
+    from ditta_jax.files import json_with, refuse_foreign_file, write_atomically
     from ditta_jax.runs import results
     from ditta_jax.runs.foreign_folder import refuse_foreign
     from ditta_jax.runs.lock import FolderLock
 
     folder = folder_of(config)
     refuse_foreign(folder)
+    is_ours = json_with("rows", "failed", "config")
+    refuse_foreign_file(folder / "compare.json", is_ours)
+    for name in ("compare.md", "compare.png"):
+        refuse_foreign_file(folder / name, lambda _: is_ours(folder / "compare.json"))
     with FolderLock(folder):
         done, failed = run_cells(config, cells)
         if not done:

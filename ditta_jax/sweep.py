@@ -109,7 +109,7 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     Raises:
         UserError: a setting has a value that does not exist, or no video could be done.
     """
-    from ditta_jax.files import write_atomically
+    from ditta_jax.files import refuse_foreign_file, write_atomically
     from ditta_jax.metrics.scores import no_scores
     from ditta_jax.runs import profiling
     from ditta_jax.runs.failures import Failures
@@ -124,6 +124,7 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     work = open_work(with_settings(config, {"methods": ("frozen", "ditta")}))
     folder = Path(config.output) / config.name
     refuse_foreign(folder)
+    refuse_foreign_file(folder / "sweep.json", _is_sweep)
     profiling.check(config.profile, work.videos.names)
     with RunProgress(len(work.videos)) as progress:
         failures = Failures(progress.say)
@@ -142,6 +143,17 @@ def sweep(config: ConfigDict, grid: list[dict[str, float]]) -> list[dict]:
     _print(rows)
     print(f"results in {path}")
     return rows
+
+
+def _is_sweep(path: Path) -> bool:
+    """Whether a file is the result of a sweep."""
+    from ditta_jax.files import parse_json
+
+    try:
+        rows = parse_json(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(rows, list) and all(isinstance(r, dict) and "setting" in r for r in rows)
 
 
 def sweep_videos(

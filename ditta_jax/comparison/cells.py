@@ -90,7 +90,8 @@ def _cells(
             if place == 0 or method.draws(known)
         ]
         if own:
-            name = "-".join(filter(None, (file_of(variant), f"w{percent:g}", f"s{seed}")))
+            length = f"{percent:g}" if float(f"{percent:g}") == percent else repr(percent)
+            name = "-".join(filter(None, (file_of(variant), f"w{length}", f"s{seed}")))
             where = {
                 "name": name,
                 "output": str(folder_of(config) / "cells"),

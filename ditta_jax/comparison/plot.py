@@ -32,7 +32,9 @@ def write_plot(result: Mapping[str, Any], path: Path) -> bool:
     for axes, (key, label) in zip(figure.subplots(1, 2, sharey=True), costs.items(), strict=True):
         for (title, colour), points in points_of(result, key).items():
             x, y = zip(*points.values(), strict=True)
-            axes.plot(x, y, "o-", color=f"C{colour % 10}", label=title, linewidth=0.8)
+            axes.plot(
+                x, y, "o-", color=f"C{colour % 10}", label=title.replace("$", r"\$"), linewidth=0.8
+            )
             for percent, point in points.items():
                 axes.annotate(f"{percent:g} %", point, (4, 4), textcoords="offset points", size=7)
         axes.set_xlabel(label)

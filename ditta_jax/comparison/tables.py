@@ -13,9 +13,14 @@ def markdown(result: Mapping[str, Any]) -> str:
     """The comparison as one table, with what has to be known to read it."""
     head, *body = table(result)
     rule = "|" + "---|" * _words(head) + "---:|" * (len(head) - _words(head))
-    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *body)]
+    lines = ["| " + " | ".join(map(_in_cell, cells)) + " |" for cells in (head, *body)]
     notes = [f"- {line}" for line in notes_of(result)]
     return "\n".join([f"# {result['name']}", "", lines[0], rule, *lines[1:], "", *notes, ""])
+
+
+def _in_cell(text: str) -> str:
+    """Text that does not end the cell of Markdown that it stands in."""
+    return text.replace("|", "\\|")
 
 
 def print_table(result: Mapping[str, Any], console: Console | None = None) -> None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ditta_jax.errors import UserError
+from ditta_jax.ranges import MOST_CLASSES
 
 NO_COUNTERPART = "(no counterpart)"
 _MOST_BYTES = 1 << 20
@@ -119,6 +120,10 @@ def _mapped(rows: list[dict[str, str]], target: tuple[str, ...], name: str) -> C
     if len(set(source)) < len(source):
         twice = next(own for own in source if source.count(own) > 1)
         raise UserError(f"data.class_map: {name}: the class {twice!r} is there twice")
+    if not 1 <= len(target) < MOST_CLASSES:
+        raise UserError(
+            f"data.class_map: {name}: to {len(target)} classes; expected 1 … {MOST_CLASSES - 1}"
+        )
     numbers = {own: number for number, own in enumerate(target)} | {"": len(target)}
     table = np.array([numbers[row["to"]] for row in rows], np.uint8)
     return ClassMap(source, target, table)
@@ -144,13 +149,15 @@ def _shipped(name: str) -> Path:
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            text = file.read(_MOST_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise ValueError("too large for a table of classes")
+        rows = [
+            {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+            for row in csv.DictReader(text.splitlines())
+        ]
+    except (OSError, ValueError, csv.Error) as error:  # of them, text in another encoding
         raise UserError(f"data.class_map: {path}: cannot read it as text: {error}") from error
-    rows = [
-        {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-        for row in csv.DictReader(text.splitlines())
-    ]
     if not rows or not set(columns) <= set(rows[0]):
         raise UserError(
             f"data.class_map: {path}: expected a first line {','.join(columns)} and such lines"

@@ -201,3 +201,36 @@ def test_a_students_classes_find_their_place_in_a_table():
     half = (*found.source[:10], *unnamed[10:])
     with pytest.raises(UserError, match="the student's class 'class 10' is not in the table"):
         found.of_student(half)
+
+
+@pytest.mark.robustness(
+    "Masks and labels",
+    "a table of classes (data.class_map) that is cut, binary, too large, or of too many classes",
+    "refused by name",
+)
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "expected a first line from,to,reason"),
+        (b"a,b\n1,2\n", "expected a first line from,to,reason"),
+        (b"from,to,reason\n", "expected a first line from,to,reason"),
+        (b"\xff\xfe\x00from", "cannot read it as text"),
+        (
+            b'from,to,reason\n"' + b"x" * 200_000 + b'",b,c\n',
+            "field larger than field limit",
+        ),
+        (b"from,to,reason\n" + b"a,b,c\n" * 200_000, "too large for a table of classes"),
+        (b"from,to,reason\na,b,c\na,d,e\n", "the class 'a' is there twice"),
+        (b"from,to,reason\na,,c\n", "to 0 classes; expected 1"),
+        (
+            b"from,to,reason\n" + b"".join(b"%d,%d,\n" % (i, i) for i in range(300)),
+            "to 300 classes; expected 1 … 254",
+        ),
+    ],
+)
+def test_tables_of_classes_that_are_none(tmp_path, said, data, words):
+    path = tmp_path / "own.csv"
+    path.write_bytes(data)
+    with pytest.raises(UserError) as error:
+        class_map(str(path))
+    assert words in said(str(error.value))
