@@ -53,7 +53,8 @@ def run(main: Callable[[], int | None]) -> None:
         main: the program; its result is the exit status (`None` counts as 0).
 
     Raises:
-        SystemExit: always. 2 with one line for a `UserError`, or where the system refuses a file;
+        SystemExit: always. 2 with one line for a `UserError`, or where the system refuses a file
+            or memory;
             128 + n with a word for signal n (Ctrl-C 130, SIGTERM 143, a closed terminal 129);
             141 in silence where nobody reads the output any more.
     """
@@ -69,6 +70,9 @@ def run(main: Callable[[], int | None]) -> None:
         status = _say(f"{word}; run the same command again to go on", 128 + number)
     except BrokenPipeError:
         status = 128 + 13
+    except MemoryError as error:
+        said = " ".join(str(error).split())
+        status = _say(f"error: not enough memory{f': {said}' if said else ''}", 2)
     except OSError as error:
         if error.strerror is None:  # not from the system: a fault of the program
             raise

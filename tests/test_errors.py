@@ -36,3 +36,13 @@ def test_a_fault_of_the_program_keeps_its_traceback():
 
     with pytest.raises(ZeroDivisionError):
         run(main)
+
+
+def test_too_little_memory_is_one_line(capsys):
+    def main():
+        raise MemoryError("Unable to allocate 7 TiB")
+
+    with pytest.raises(SystemExit) as end:
+        run(main)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "error: not enough memory: Unable to allocate 7 TiB\n"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ditta_jax.errors import UserError, WriteError
+from ditta_jax.runs import memory
 
 
 class Failures(dict[str, str]):
@@ -19,9 +20,13 @@ class Failures(dict[str, str]):
 
     @contextmanager
     def of(self, *videos: str) -> Iterator[None]:
-        """Work on videos: a `UserError` in it is theirs. What cannot be written ends the run."""
+        """Work on videos: a `UserError` in it is theirs, and too little memory.
+
+        What cannot be written ends the run.
+        """
         try:
-            yield
+            with memory.told_if_short():
+                yield
         except WriteError:
             raise
         except UserError as error:

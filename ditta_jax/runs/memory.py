@@ -1,12 +1,15 @@
-"""Most memory that a part of the work has held: a device's where it tells, else this process's."""
+"""Memory: the most that a part of the work has held, and what is said where it does not suffice."""
 
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ditta_jax.errors import UserError
+
 _RESET, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 _RESIDENT = "5"  # what to write there: proc(5)
+_EXHAUSTED = "RESOURCE_EXHAUSTED"  # as XLA says it, in an error without a kind of its own
 _earlier = [0]  # highest mark before the last reset
 
 
@@ -37,6 +40,26 @@ def watched() -> Iterator[Peak]:
     yield peak
     if told:
         peak.bytes = _mark()
+
+
+@contextmanager
+def told_if_short() -> Iterator[None]:
+    """Turn too little memory, of the machine or a device, into one line.
+
+    Raises:
+        UserError: says how much was asked for, where that is known.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and _EXHAUSTED not in said:
+            raise
+        said = said.partition(_EXHAUSTED)[2].lstrip(": ") or said
+        raise UserError(
+            f"not enough memory ({said[:150] or 'no more is told'}); use a smaller input.scale, a "
+            "shorter warm-up, parallel.videos=1 or precision.compute=bfloat16"
+        ) from error
 
 
 def of_process() -> int | None:

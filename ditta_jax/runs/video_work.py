@@ -246,7 +246,8 @@ def prepare_group(
             _prepare(work, method, videos)
     elif videos:
         try:
-            _prepare(work, method, videos)
+            with memory.told_if_short():
+                _prepare(work, method, videos)
         except WriteError:
             raise
         except UserError:  # of one of them
