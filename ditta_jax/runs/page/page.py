@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -52,14 +53,14 @@ def page_of(runs: Sequence[Run], most_bytes: int = budget.MOST_BYTES) -> str:
     parts = files("ditta_jax.runs.page")
     text = (parts / "page.html").read_text(encoding="utf-8")
     title = " · ".join(run["name"] for run in told)
-    for place, content in {
+    content = {
         "{{title}}": html.escape(title),
         "{{style}}": (parts / "page.css").read_text(encoding="utf-8"),
         "{{program}}": _program(parts),
         "{{data}}": _in_script(data),
-    }.items():
-        text = text.replace(place, content)
-    return text
+    }
+    # at once: a name that is spelled as one of these stays a name
+    return re.sub(r"{{\w+}}", lambda place: content[place[0]], text)
 
 
 def _program(parts) -> str:
@@ -138,7 +139,8 @@ def _merged(films: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
                     for method, values in curves.items()
                 }
             )
-        for picture in film["pictures"]:
+        alike = film["classes"] == first["classes"]  # else a colour means another thing
+        for picture in film["pictures"] if alike else ():
             if picture["frame"] in pictures:
                 pictures[picture["frame"]]["labels"] |= {
                     f"{number}/{method}": label for method, label in picture["labels"].items()

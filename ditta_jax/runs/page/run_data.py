@@ -1,8 +1,10 @@
 """Reads the folders of runs into what a page shows: plain JSON values, no pictures yet."""
 
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,8 @@ from ditta_jax.files import parse_json, unseal
 from ditta_jax.metrics.scores import Scores
 from ditta_jax.names import file_name
 from ditta_jax.runs.page import film
+
+log = logging.getLogger(__name__)
 
 _MOST_POINTS = 400  # of a loss curve
 _SCORES = ("mIoU", "wIoU", "mVC")  # how the names of scores begin
@@ -54,8 +58,9 @@ def read_run(path: Path) -> Run:
         raise UserError(f"{path / 'result.json'}: {error}") from None
     if not isinstance(result, dict) or not {"methods", "videos"} <= set(result):
         raise UserError(f"{path / 'result.json'}: not the result of a run: no methods, no videos")
-    videos = [video["name"] for video in result["videos"]]
-    films = {v: path / "film" / f"{file_name(v)}.json" for v in videos}
+    with _as_written(path):
+        videos = [video["name"] for video in result["videos"]]
+        films = {v: path / "film" / f"{file_name(v)}.json" for v in videos}
     return Run(
         path.resolve().name,
         path,
@@ -65,8 +70,29 @@ def read_run(path: Path) -> Run:
     )
 
 
+@contextmanager
+def _as_written(run: Path) -> Iterator[None]:
+    """Say of a result that somebody has edited that it is not what a run writes."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise UserError(
+            f"{run / 'result.json'}: not as a run writes it ({reason}); run its command again"
+        ) from error
+
+
 def told(run: Run) -> dict[str, Any]:
-    """What a page says of a run besides its films."""
+    """What a page says of a run besides its films.
+
+    Raises:
+        UserError: its result is not as a run writes it.
+    """
+    with _as_written(run.path):
+        return _told(run)
+
+
+def _told(run: Run) -> dict[str, Any]:
     methods = {
         name: {
             "title": own.get("title") or _OLD_TITLES.get(name, name),
@@ -92,7 +118,11 @@ def told(run: Run) -> dict[str, Any]:
 
 def scores_of(values: Mapping[str, Any]) -> dict[str, float | None]:
     """Those of the values that are scores, by name."""
-    return {name: value for name, value in values.items() if name.startswith(_SCORES)}
+    found = {name: value for name, value in values.items() if name.startswith(_SCORES)}
+    for name, value in found.items():
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"{name}: {value!r}")
+    return found
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -137,10 +167,14 @@ def _video(run: Run, video: Mapping[str, Any]) -> dict[str, Any]:
 
 def _class_iou(run: Run, video: str) -> dict[str, list[float | None]]:
     """IoU of every class in one video, from the sums in its record; empty without one."""
+    path = run.path / "videos" / f"{file_name(video)}.json"
     try:
-        record = unseal((run.path / "videos" / f"{file_name(video)}.json").read_bytes())
+        record = unseal(path.read_bytes())
         scores = {m: Scores.from_json(sums) for m, sums in record["scores"].items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s: %s; the page has no scores by class of this video", path, error)
         return {}
     return {
         method: [None if math.isnan(v) else round(v, 5) for v in sums.class_iou().tolist()]
@@ -153,12 +187,15 @@ def _losses(path: Path) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {}
     if not path.is_file():
         return rows
+    torn = 0
     for line in path.read_text(errors="replace").splitlines():
         try:
-            row = json.loads(line)
+            row = parse_json(line.encode())
             rows.setdefault(row.pop("video"), []).append(row)
-        except (ValueError, KeyError, AttributeError):
-            continue
+        except (ValueError, KeyError, AttributeError, TypeError):
+            torn += 1
+    if torn:
+        log.warning("%s: damaged lines, %d in all; the page leaves them out", path, torn)
     return rows
 
 
@@ -185,5 +222,10 @@ def _short(value: Any) -> float | None:
 
 
 def read_film(run: Run, video: str) -> dict[str, Any] | None:
-    """A video's film, or None."""
-    return film.read(run.films[video]) if video in run.films else None
+    """A video's film, or None, with a word where it cannot be used."""
+    if video not in run.films:
+        return None
+    found = film.read(run.films[video])
+    if found is None:
+        log.warning("%s: damaged; the page has no pictures of this video", run.films[video])
+    return found

@@ -8,6 +8,7 @@ import pytest
 
 from ditta_jax import report
 from ditta_jax.errors import UserError
+from ditta_jax.files import seal, unseal
 from ditta_jax.runs.page import budget
 from ditta_jax.runs.page.page import page_of, write_page
 from ditta_jax.runs.page.run_data import read_run
@@ -265,3 +266,63 @@ def test_curves_count_what_changes_without_cause():
     told = curves.to_json()
     assert told["flicker"]["m"] == [None, 0.5]  # of two pixels of constant truth, one changed
     assert told["mIoU"]["m"] == [1.0, round(2 / 3, 5)]
+
+
+def test_a_run_of_other_classes_lends_no_pictures(tmp_path, run):
+    other = write_run(tmp_path / "other")
+    for file in (other / "film").glob("*.json"):
+        film = unseal(file.read_bytes())
+        file.write_bytes(seal(film | {"classes": ["a", "b", "c"]}))
+    film = content(page_of([read_run(run), read_run(other)]))["films"]["left"]
+    assert "1/ditta" in film["curves"]["mIoU"]
+    assert {name for p in film["pictures"] for name in p["labels"]} == {"0/frozen", "0/ditta"}
+
+
+def test_a_name_that_is_spelled_as_a_place_of_the_page_stays_a_name(tmp_path, run):
+    other = write_run(tmp_path / "{{data}}")
+    told = content(page_of([read_run(run), read_run(other)]))
+    assert [own["name"] for own in told["runs"]] == ["demo", "{{data}}"]
+
+
+@pytest.mark.robustness(
+    "Run folders",
+    "a page is asked of a run whose result.json was edited by hand",
+    "one line; no page",
+)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result: result.update(videos={"left": {}}, methods=[]),
+        lambda result: result.update(videos=["left"]),
+        lambda result: result["videos"][0].pop("name"),
+        lambda result: result["videos"][0].update(scores=[1]),
+        lambda result: result["videos"][0]["scores"]["ditta"].update(mIoU="0.5"),
+        lambda result: result["methods"].update(ditta=None),
+        lambda result: result["methods"]["ditta"].update(mIoU=50.0),
+        lambda result: result["methods"]["ditta"].update(mIoU=-0.1),
+        lambda result: result.update(config=[1]),
+    ],
+)
+def test_a_result_that_was_edited_is_named(tmp_path, said, change):
+    folder = write_run(tmp_path / "run")
+    result = json.loads((folder / "result.json").read_text())
+    change(result)
+    (folder / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match=r"result\.json: not as a run writes it \(") as error:
+        page_of([read_run(folder)])
+    said(str(error.value))
+
+
+@pytest.mark.robustness(
+    "Run folders",
+    "a page is asked of a run with damaged films, records or losses",
+    "made of the rest; what is left out is named",
+)
+@pytest.mark.parametrize("name", ["film/left.json", "videos/left.json", "losses.jsonl"])
+def test_what_is_damaged_is_left_out_and_named(tmp_path, said, caplog, name):
+    folder = write_run(tmp_path / "run")
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[:-20])
+    page_of([read_run(folder)])
+    (message,) = caplog.messages
+    assert name in said(message)
