@@ -190,6 +190,13 @@ def shown(value: object, most: int = 80) -> str:
 FLAG = anything("True or False")
 SHARE = between(0.0, 1.0)
 RATE_BELOW_ONE = between(0.0, 1.0, below=True)
+MASK_THRESHOLD = between(-1000.0, 1000.0)  # a logit
+TORCH_DEVICES = text(
+    "auto, cpu, cuda, cuda:1, mps, … or several of them: cuda:0,cuda:1",
+    r"auto|[a-z]+(:\d{1,3})?(,[a-z]+(:\d{1,3})?)*",
+    empty=False,
+)
+THREADS = between(0, 1024)
 LEARNING_RATE = between(0.0, 1.0)
 
 

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from ditta_jax import errors
 from ditta_jax.errors import UserError
+from ditta_jax.ranges import MASK_THRESHOLD, THREADS, TORCH_DEVICES
 from ditta_jax.teacher.cache import teacher_key
 from ditta_jax.teacher.card import card_of
 from ditta_jax.teacher.identity import DTYPES, EMBEDDED, teacher_identity
@@ -33,6 +34,7 @@ from teacher_bridge.serving.teachers import make_teacher
 from teacher_bridge.serving.worker import work
 
 _WATCH_SECONDS = 2.0
+_RANGES = {"mask_threshold": MASK_THRESHOLD, "threads": THREADS, "device": TORCH_DEVICES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,6 +104,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.mask_threshold = card_of(options.config).mask_threshold or 0.0
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers must be 1 or more, not {options.workers}")
+    for name, allowed in _RANGES.items():
+        value = getattr(options, name)
+        if fault := allowed.fault(value):
+            word = f"--{name.replace('_', '-')}"
+            raise UserError(f"{word} must be {allowed.words}, not {value!r}: {fault}")
     if options.executor == "ray" and "," in options.device:
         raise UserError("--executor ray: Ray shares out the devices; give one kind to --device")
     if not 0 <= options.patience < threading.TIMEOUT_MAX:

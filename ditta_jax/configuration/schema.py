@@ -18,9 +18,12 @@ from ditta_jax.configuration.train_section import TRAIN
 from ditta_jax.ranges import (
     COLOUR,
     FLAG,
+    MASK_THRESHOLD,
     MOST_CLASSES,
     SETTINGS,
     SHARE,
+    THREADS,
+    TORCH_DEVICES,
     Range,
     between,
     fault_of_classes,
@@ -112,17 +115,13 @@ SCHEMA: Schema = {
         ),
         "device": Setting(
             "auto",
-            text(
-                "auto, cpu, cuda, cuda:1, mps, … or several of them: cuda:0,cuda:1",
-                r"auto|[a-z]+(:\d{1,3})?(,[a-z]+(:\d{1,3})?)*",
-                empty=False,
-            ),
+            TORCH_DEVICES,
             "of the teacher process: auto, cpu, cuda, cuda:1, …; several work side by side",
         ),
         "dtype": Setting("float32", one_of("float32", "bfloat16"), "it computes in", "bfloat16"),
         "mask_threshold": Setting(
             0.0,
-            between(-1000.0, 1000.0),
+            MASK_THRESHOLD,
             "logit above which a pixel is in a mask; unset: the teacher's own (embedded: 2.0)",
             "0",
             of_teacher=True,
@@ -137,7 +136,7 @@ SCHEMA: Schema = {
         ),
         "python": Setting("", FOLDER, "interpreter of the teacher process; empty: this one"),
         "run": Setting(True, FLAG, "False: never start the teacher, say what is missing"),
-        "threads": Setting(0, between(0, 1024), "of the teacher on a CPU; 0: its own choice"),
+        "threads": Setting(0, THREADS, "of the teacher on a CPU; 0: its own choice"),
         "workers": Setting(
             1, between(1, 1024), "processes of the teacher that share the videos, over its devices"
         ),

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from ditta_jax.errors import UserError
 from ditta_jax.files import parse_json, read_regular
-from ditta_jax.ranges import between, fitted
+from ditta_jax.ranges import MASK_THRESHOLD, between, fitted
 from ditta_jax.teacher.identity import EMBEDDED, embedded_weights
 
 _MOST_BYTES = 1 << 16
 _RANGES = {
-    "mask_threshold": between(-1000.0, 1000.0),
+    "mask_threshold": MASK_THRESHOLD,
     "learning_rate": between(0.0, 1.0, above=True),
 }
 

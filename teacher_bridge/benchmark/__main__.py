@@ -25,12 +25,13 @@ import numpy as np
 
 from ditta_jax import errors
 from ditta_jax.errors import UserError
-from ditta_jax.files import json_with, refuse_foreign_file, write_atomically
+from ditta_jax.files import check_writable, json_with, refuse_foreign_file, write_atomically
 from ditta_jax.teacher import mask_rle
 from ditta_jax.teacher.identity import DTYPES, EMBEDDED
 from teacher_bridge.benchmark.cell import OURS, PLAIN, Cell
 
 CELLS = "1x10,10x10,50x10,100x10,10x50,10x200"
+_MOST_PIXELS, _MOST_OBJECTS = 16384, 10000
 HEAD = ("objects × frames", "tracker", "s a frame", "encoded", "peak GB", "faster", "mask IoU")
 
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     if options.out:
         refuse_foreign_file(Path(options.out), json_with("cells", "config"))
+        check_writable(Path(options.out).parent)
     results: list[dict[str, Any]] = []
     _print_row(HEAD)
     _print_row(["---"] * len(HEAD))
@@ -70,8 +72,11 @@ def cell_of(
 
 def random_weights(config: str, path: Path) -> Path:
     """Write weights as `sam2` draws them, the same every time, for figures of speed alone."""
-    import torch
-    from sam2.build_sam import build_sam2_video_predictor
+    try:
+        import torch
+        from sam2.build_sam import build_sam2_video_predictor
+    except ImportError as error:
+        raise UserError(f"--random needs PyTorch and the package sam2: {error}") from None
 
     from ditta_jax.teacher.sam2_names import full_name
 
@@ -153,6 +158,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", default="", help="JSON file of all figures")
     options = parser.parse_args(arguments)
+    for name in ("height", "width"):
+        if not 16 <= getattr(options, name) <= _MOST_PIXELS:
+            parser.error(f"--{name}: pixels, 16 … {_MOST_PIXELS}")
+    if not 0 <= options.objects_at_once <= _MOST_OBJECTS:
+        parser.error(f"--objects-at-once: 0 … {_MOST_OBJECTS}")
     if options.random and (options.checkpoint or options.config == EMBEDDED):
         parser.error("--random is for a configuration of sam2 without --checkpoint, such as tiny")
     return options

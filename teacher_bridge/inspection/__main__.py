@@ -18,6 +18,7 @@ import numpy as np
 from ditta_jax import errors
 from ditta_jax.errors import UserError
 from ditta_jax.files import (
+    check_writable,
     json_with,
     parse_json,
     read_regular,
@@ -51,6 +52,7 @@ def inspect(answer: Answer, options: argparse.Namespace) -> None:
     out = Path(options.out or f"inspect-{answer.entry.folder.name}")
     if out.exists() and not (out.is_dir() and {p.name for p in out.iterdir()} <= {_SHEET, _VIDEO}):
         raise UserError(f"--out: {out}: holds other files than {_SHEET} and {_VIDEO}")
+    check_writable(out)
     votes = _votes(Path(options.votes)) if options.votes else None
     names = pictures.names_of(answer, votes, _classes(options.classes))
     sheet = pictures.contact_sheet(answer, names, options.columns, options.frames)
@@ -113,7 +115,9 @@ def _print(report: dict) -> None:
     if report["labels"] is not None:
         labels = report["labels"]
         print(f"inside masks: {labels['pixels']} labelled pixels")
-        print(f"  of their object's most frequent class, the best vote: {labels['purity']:.3f}")
+        if labels["purity"] is not None:
+            best = f"{labels['purity']:.3f}"
+            print(f"  of their object's most frequent class, the best vote: {best}")
         if labels["as_prompted"] is not None:
             print(f"  of the class the object was prompted for: {labels['as_prompted']:.3f}")
 
@@ -177,7 +181,9 @@ def _region_ids(labels: list[np.ndarray], answer: Answer) -> list[np.ndarray]:
 def _votes(path: Path) -> dict[int, int]:
     try:
         content = parse_json(read_regular(path, _MOST_BYTES))
-        return {int(object_id): int(class_id) for object_id, class_id in content.items()}
+        if not all(type(class_id) is int for class_id in content.values()):
+            raise ValueError
+        return {int(object_id): class_id for object_id, class_id in content.items()}
     except OSError as error:
         raise UserError(f"--votes: {path}: cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, AttributeError):
@@ -188,8 +194,12 @@ def _classes(path: str) -> list[str]:
     if not path:
         return []
     try:
-        return Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise ValueError("it is too large for a list of names")
+        return text.split("\n")
+    except (OSError, ValueError) as error:
         raise UserError(f"--classes: {path}: cannot be read as text ({error})") from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ditta_jax.errors import UserError
 from ditta_jax.files import read_regular, unseal
@@ -35,7 +35,14 @@ class Answer(NamedTuple):
         """The clicks on frame t, as the provenance has them; none of imported masks."""
         listed = self.masklets.provenance.get("prompts")
         clicks = listed if isinstance(listed, list) else []
-        return [c for c in clicks if isinstance(c, dict) and c.get("frame") == t]
+        return [c for c in clicks if _is_click(c) and c["frame"] == t]
+
+
+def _is_click(click: Any) -> bool:
+    """Whether it is one as this program writes it; a teacher of one's own may write others."""
+    return isinstance(click, dict) and all(
+        type(click.get(key)) is int for key in ("object_id", "frame", "class_id", "y", "x")
+    )
 
 
 def read_answer(folder: Path, teacher: str = "") -> Answer:
@@ -49,7 +56,11 @@ def read_answer(folder: Path, teacher: str = "") -> Answer:
         UserError: no answer, several to choose from, or a damaged one.
     """
     entry = read_entry(folder)
-    files = sorted(entry.folder.glob(f"masklets-{teacher or ''}*.json"))
+    answers = sorted(entry.folder.glob("masklets-*.json"))
+    files = [file for file in answers if file.stem.startswith(f"masklets-{teacher}")]
+    if answers and not files:
+        names = ", ".join(file.stem.removeprefix("masklets-") for file in answers)
+        raise UserError(f"{folder}: no answer of --teacher {teacher!r}; there are: {names}")
     if not files:
         raise UserError(f"{folder}: no masklets here; run python -m teacher_bridge --cache ...")
     if len(files) > 1:

@@ -35,12 +35,13 @@ class LabelQuality(NamedTuple):
 
     Attributes:
         pixels: how many these are.
-        purity: share that has its object's most frequent class: the best any vote can reach.
+        purity: share that has its object's most frequent class: the best any vote can reach; None
+            without any.
         as_prompted: share whose class is the one its object was prompted for; None without prompts.
     """
 
     pixels: int
-    purity: float
+    purity: float | None
     as_prompted: float | None
 
 
@@ -92,7 +93,7 @@ def label_quality(
             total, pure = total + inside.size, pure + int(counts.max())
             right += int((inside == classes.get(object_id, -1)).sum())
     share = right / total if classes and total else None
-    return LabelQuality(total, pure / total if total else float("nan"), share)
+    return LabelQuality(total, pure / total if total else None, share)
 
 
 def masks_by_object(masklets: Masklets) -> dict[int, dict[int, Bool[np.ndarray, "H W"]]]:

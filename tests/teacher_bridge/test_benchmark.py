@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("sam2")
 
+from ditta_jax.errors import UserError  # noqa: E402
 from teacher_bridge.benchmark.__main__ import main, mean_iou, row_of  # noqa: E402
 from teacher_bridge.benchmark.clip import arrivals  # noqa: E402
 
@@ -56,9 +57,18 @@ def test_the_table_says_how_many_times_faster():
         (["--cells", "3"], "objects x frames"),
         (["--trackers", "theirs"], "ours, sam2 or both"),
         (["--random"], "--random is for a configuration"),
+        (["--height", "0"], "--height: pixels, 16"),
+        (["--width", "99999"], "--width: pixels, 16"),
+        (["--objects-at-once", "-1"], "--objects-at-once: 0"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(words, said, capsys):
     with pytest.raises(SystemExit):
         main(words)
     assert said in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file is a file and not a folder"):
+        main(["--out", str(tmp_path / "file" / "out.json")])

@@ -132,6 +132,11 @@ def test_workers_leave_the_same_masks(cache, palette, capsys):
         (["--patience", "-1"], "--patience must be seconds"),
         (["--entry", "../other"], "'../other' is no name of an entry: it is a path"),
         (["--entry=--help"], "--help: no request here"),
+        (["--mask-threshold", "nan"], "--mask-threshold must be in -1000.0 … 1000.0, not nan"),
+        (["--mask-threshold", "1e9"], "--mask-threshold must be in"),
+        (["--threads", "-1"], "--threads must be in 0 … 1024, not -1"),
+        (["--device", ""], "--device must be auto, cpu"),
+        (["--device", "cpu,"], "--device must be auto, cpu"),
     ],
 )
 def test_odd_arguments_are_one_line(cache, palette, arguments, message):

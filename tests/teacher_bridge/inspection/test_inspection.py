@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ditta_jax.errors import UserError
+from ditta_jax.files import parse_json, seal, unseal
 from ditta_jax.teacher.cache import masklets_path, read_entry, write_masklets, write_request
 from teacher_bridge.inspection.__main__ import main
 from teacher_bridge.inspection.answers import read_answer
@@ -130,6 +131,40 @@ def test_quality_against_classes(entry, tmp_path):
     assert labels["as_prompted"] == pytest.approx(labels["purity"])
 
 
+def test_where_nothing_is_labelled_there_is_no_share(entry, tmp_path, capsys):
+    folder, out = truth_of(tmp_path / "truth", np.full_like(LABELS, 255)), tmp_path / "q.json"
+    main(["quality", str(entry), "--truth", folder, "--truth-is", "classes", "--out", str(out)])
+    assert parse_json(out.read_bytes())["labels"] == {
+        "pixels": 0,
+        "purity": None,
+        "as_prompted": None,
+    }
+    assert "nan" not in capsys.readouterr().out
+
+
+@pytest.mark.robustness(
+    "Teacher and masklets",
+    "the answer of a teacher of one's own whose provenance lists its clicks in another way",
+    "shown and measured without clicks",
+)
+@pytest.mark.parametrize("prompts", [[{"frame": 0}], [{"frame": "0", "object_id": 1}], "none", [7]])
+def test_clicks_of_another_form_are_left_out(entry, tmp_path, prompts):
+    (path,) = entry.glob("masklets-*.json")
+    content = unseal(path.read_bytes())
+    path.write_bytes(seal(content | {"provenance": content["provenance"] | {"prompts": prompts}}))
+    truth = truth_of(tmp_path / "truth", LABELS)
+    main(["inspect", str(entry), "--no-video", "--out", str(tmp_path / "out")])
+    main(["quality", str(entry), "--truth", truth, "--truth-is", "classes"])
+    assert read_answer(entry).prompts(0) == []
+
+
+@pytest.mark.parametrize("votes", ['{"1": 3.7}', '{"1": true}', '{"a": 1}', "[1]", '{"1": "2"}'])
+def test_votes_are_whole_numbers(entry, tmp_path, votes):
+    (tmp_path / "votes.json").write_text(votes)
+    with pytest.raises(UserError, match="expected JSON such as"):
+        main(["inspect", str(entry), "--votes", str(tmp_path / "votes.json")])
+
+
 def test_one_of_several_answers_is_chosen(entry):
     request = read_entry(entry).request
     write_masklets(entry, "cd" * 32, find_masklets(ScriptedTracker(LABELS), request))
@@ -144,7 +179,10 @@ def test_one_of_several_answers_is_chosen(entry):
         (["quality", "ENTRY", "--truth", "nowhere"], "nowhere: cannot be read"),
         (["inspect", "ENTRY", "--votes", "nowhere"], "--votes: nowhere: cannot be read"),
         (["inspect", "ENTRY", "--classes", "nowhere"], "--classes: nowhere"),
-        (["inspect", "ENTRY", "--teacher", "99"], "no masklets here"),
+        (["inspect", "ENTRY", "--classes", "/dev/zero"], "too large for a list of names"),
+        (["inspect", "ENTRY", "--teacher", "99"], r"no answer of --teacher '99'; there are: abab"),
+        (["inspect", "ENTRY", "--teacher", "*"], r"no answer of --teacher '\*'"),
+        (["inspect", "ENTRY", "--out", "/dev/null/x"], "/dev/null is a file and not a folder"),
         (["inspect", "nowhere"], "nowhere/request.json: cannot be read"),
     ],
 )
