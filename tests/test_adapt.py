@@ -213,15 +213,15 @@ def count_groups(monkeypatch):
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
     whole_run, base, monkeypatch, tmp_path
 ):
-    done, segment = [], VideoWork.segment
+    done, segmentation = [], VideoWork.segmentation
 
-    def killed(own, advance):
+    def killed(own):
         if own.name == "video_001" and not done:
             done.append(own.name)
             raise KeyboardInterrupt
-        return segment(own, advance)
+        return segmentation(own)
 
-    monkeypatch.setattr(VideoWork, "segment", killed)
+    monkeypatch.setattr(VideoWork, "segmentation", killed)
     with pytest.raises(KeyboardInterrupt):
         all_videos.adapt_videos(settings(base, tmp_path))
     assert not (tmp_path / "run" / "result.json").exists()
