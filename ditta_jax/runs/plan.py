@@ -71,7 +71,8 @@ def lines(
     yield from _videos(previews)
     programs = programs_of(previews, config)
     if programs:
-        yield f"programs to compile ({len(programs)} sizes; each adapts and segments):"
+        sizes = _counted(len(programs), "size")
+        yield f"programs to compile ({sizes}, rows x columns; each adapts and segments):"
     for program, count in programs.items():
         (H, W), (Hi, Wi), length = program
         yield (
@@ -108,8 +109,9 @@ def _videos(previews: Sequence[Preview]) -> Iterator[str]:
         if own.faults:
             continue
         truth = f"{own.labelled} labelled" if own.labelled else "no labels"
+        size = f"{own.size[0]}x{own.size[1]} (rows x columns)"
         yield (
-            f"{own.name:{width}}  {own.size[0]}x{own.size[1]}  {own.frames} frames:"
+            f"{own.name:{width}}  {size}  {own.frames} frames:"
             f" {own.warm_up} warm-up, {own.scored} segmented, {truth}"
         )
 

@@ -30,9 +30,9 @@ def test_the_plan_in_words(tmp_path):
     told = list(
         lines([SMALL, OTHER, BAD], config, lambda program: f"{program.length} frames", places)
     )
-    assert told[0] == "a   96x160  60 frames: 6 warm-up, 54 segmented, 54 labelled"
+    assert told[0] == "a   96x160 (rows x columns)  60 frames: 6 warm-up, 54 segmented, 54 labelled"
     assert told[1].endswith("20 frames: 2 warm-up, 18 segmented, no labels")
-    assert told[2].startswith("programs to compile (2 sizes")
+    assert told[2].startswith("programs to compile (2 sizes, rows x columns;")
     assert told[3].endswith("warm-up padded to 6: 1 video, 6 frames")
     assert f"teacher's answers: 1 entry in {answers}" in told
     assert f"compiled programs: nothing yet in {tmp_path / 'none'}" in told
