@@ -28,13 +28,16 @@ def walk(
     """Take a step on each frame in turn.
 
     Args:
-        state: before the first.
+        state: before the first; an array at least.
         learn: from the state and a frame, the state after it and the loss before it.
         seen: frames, as `learn` takes them.
 
     Returns:
         the state after the last frame, and one row of losses a step.
     """
+    # Weights read from a file are bound to a device, fresh moments and keys are not, and after a
+    # step all are: bound from the start, or the step would be compiled again for the second frame.
+    state = jax.device_put(state, jax.tree.leaves(state)[0].sharding)
     rows = []
     for t, frame in enumerate(seen):
         frame = jax.device_put(frame)
