@@ -255,7 +255,7 @@ def sweep_video(
     """
     from ditta_jax.methods import ditta
     from ditta_jax.runs import finished
-    from ditta_jax.runs.segmentation import Clocks, Rest, segment_rest
+    from ditta_jax.runs.segmentation import Clocks, Rest, score, segment_rest
     from ditta_jax.runs.sweep_records import Swept
 
     if video.labels is None:
@@ -274,15 +274,16 @@ def sweep_video(
     start = {"frozen": work.methods["frozen"].prepare(work.model, warm_up, work.settings)}
     start["ditta"] = prepared
     with progress.stage("D: segmentation", len(video.frames) - first, video.name) as advance:
-        rest = Rest(start, video.frames, first, Clocks(methods), video.labels)
+        counting = work.scoring.counting(windows)
+        rest = Rest(start, video.frames, first, Clocks(methods), video.labels, counting)
         found = segment_rest(
             work.model, methods, rest, video.size, work.settings, several=["ditta"]
         )
         for out in found:
-            frozen, truth = out.labels["frozen"], out.truth
-            scores[0].update(frozen, truth)
-            for score, own, reason in zip(scores[1:], out.labels["ditta"], reasons, strict=True):
-                score.update(frozen if reason is not None else own, truth)
+            score(scores[0], out, "frozen")
+            for k, reason in enumerate(reasons):
+                kept = reason is not None
+                score(scores[k + 1], out, "frozen" if kept else "ditta", None if kept else k)
             advance()
     return [Swept(own.finish(), why) for own, why in zip(scores, [None, *reasons], strict=True)]
 

@@ -62,8 +62,8 @@ class Runs(NamedTuple):
     predicted_length: Int[Array, "H W"]
 
 
-def no_runs(size: tuple[int, int]) -> Runs:
-    """Before the first frame of a video of (H, W) = `size`."""
+def no_runs(size: tuple[int, ...]) -> Runs:
+    """Before the first frame of a video of (H, W) = `size`, or (K, H, W) for `count_settings`."""
     values, lengths = np.zeros(size, np.uint8), np.zeros(size, np.int32)
     return Runs(*map(jnp.asarray, (values, values, lengths, lengths)))
 
@@ -128,6 +128,24 @@ def count_frames(
         return after, jax.tree.map(lambda x: jnp.where(known, x, 0), counts)
 
     return jax.lax.scan(step, runs, (labels, truth))
+
+
+@functools.partial(jax.jit, static_argnames="counting", donate_argnames="runs")
+def count_settings(
+    runs: Runs, labels: UInt8[Array, "T K H W"], truth: Truth, counting: Counting
+) -> tuple[Runs, FrameCounts]:
+    """`count_frames` of the labels under K settings, one after another; runs have a leading K.
+
+    Returns:
+        the runs, and the counts with a leading T and K.
+    """
+
+    def one(setting: tuple) -> tuple[Runs, FrameCounts]:
+        runs, labels = setting
+        return count_frames(runs, labels, truth, counting)
+
+    runs, counts = jax.lax.map(one, (runs, labels.swapaxes(0, 1)))
+    return runs, jax.tree.map(lambda x: x.swapaxes(0, 1), counts)
 
 
 def confusion(

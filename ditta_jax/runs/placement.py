@@ -16,7 +16,7 @@ from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.video_mesh import fetch, on_every_device, spread, video_mesh
 from ditta_jax.methods import stream
 from ditta_jax.methods.protocol import Fixed, Frame, Method
-from ditta_jax.metrics.counts import Counting, count_frames
+from ditta_jax.metrics.counts import Counting, count_frames, count_settings
 
 
 class Placement(ABC):
@@ -83,7 +83,8 @@ class DefaultDevice(Placement):
         self, runs: PyTree, labels: PyTree, truth: PyTree, counting: Counting
     ) -> tuple[PyTree, PyTree]:
         """See `Placement`."""
-        return count_frames(runs, labels, truth, counting)
+        count = count_frames if labels.ndim == 3 else count_settings
+        return count(runs, labels, truth, counting)
 
 
 class OverDevices(Placement):

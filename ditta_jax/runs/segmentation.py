@@ -16,8 +16,8 @@ from ditta_jax.data.preprocess import input_size
 from ditta_jax.errors import UserError, WriteError
 from ditta_jax.methods import registry
 from ditta_jax.methods.protocol import Fixed, Frame, Method, Prepared
-from ditta_jax.metrics.counts import Counting, no_runs, truth_of
-from ditta_jax.metrics.scores import FrameCounts
+from ditta_jax.metrics.counts import Counting, Runs, no_runs, truth_of
+from ditta_jax.metrics.scores import FrameCounts, VideoScores
 from ditta_jax.runs import stages
 from ditta_jax.runs.clock import Clock
 from ditta_jax.runs.placement import DefaultDevice, Placement
@@ -34,7 +34,8 @@ class Segmented(NamedTuple):
         frame: itself.
         labels: each method's label map by name.
         truth: its ground truth, where the video has one for it.
-        counts: what each method's labels add to the scores, by name; None where the host counts.
+        counts: what each method's labels add to the scores, by name, with the labels' leading K;
+            None where the host counts (`score` sees to both).
     """
 
     index: int  # type: ignore[assignment]  # mypy: a tuple has a method of that name
@@ -42,6 +43,24 @@ class Segmented(NamedTuple):
     labels: dict[str, UInt8[np.ndarray, "*K H W"]]
     truth: UInt8[np.ndarray, "H W"] | None = None
     counts: dict[str, FrameCounts] | None = None
+
+
+def score(scores: VideoScores, out: Segmented, method: str, setting: int | None = None) -> None:
+    """Count a frame by what the device counted of a method's labels, or else by these.
+
+    Args:
+        scores: of the method on this video.
+        out: the frame.
+        method: name.
+        setting: which of K, where its labels have a leading K.
+    """
+    pick = () if setting is None else setting
+    if out.counts is None:
+        scores.update(out.labels[method][pick], out.truth)
+    elif out.truth is None:
+        scores.add(None)
+    else:
+        scores.add(FrameCounts(*(x[pick] for x in out.counts[method])))
 
 
 class Clocks:
@@ -191,8 +210,7 @@ class _SideBySide:
         self._states = {
             name: place.put([own[name].state for own in self._prepared]) for name in self._at_work
         }
-        empty = [no_runs(size)] * len(rests)
-        self._runs = {name: place.put(empty) for name in self._at_work if counting is not None}
+        self._runs: dict[str, Runs] = {}
         scaled = settings.scale, settings.divisor
         self._readers = {
             v: stages.chunks(
@@ -268,6 +286,8 @@ class _SideBySide:
                 jax.block_until_ready(maps)
             labels[name] = place.fetch(maps, count)
             if self._counting is not None:
+                if name not in self._runs:
+                    self._runs[name] = place.put([no_runs(labels[name][0].shape[1:])] * count)
                 with jax.transfer_guard("disallow"):
                     self._runs[name], found = place.count(
                         self._runs[name], maps, batch.truth, self._counting

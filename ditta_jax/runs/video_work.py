@@ -18,7 +18,7 @@ from ditta_jax.runs import memory, overlays, preflight, teaching
 from ditta_jax.runs.clock import Clock
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.placement import DefaultDevice, OverDevices
-from ditta_jax.runs.segmentation import FROZEN, Clocks, Rest, Segmented, segment_videos
+from ditta_jax.runs.segmentation import FROZEN, Clocks, Rest, Segmented, score, segment_videos
 from ditta_jax.runs.showing import film_of, showing_of
 from ditta_jax.runs.taken_over import TakenOver
 from ditta_jax.runs.video_record import VideoRecord
@@ -134,7 +134,7 @@ class VideoWork:
 
         def take(out: Segmented) -> None:
             for name, own in scores.items():
-                _score(own, out, name)
+                score(own, out, name)
             frame_name = video.frames.frame_name(out.index)
             out = out._replace(labels=self._of_all_methods(out.labels, frame_name))
             if work.config.report.predictions:
@@ -224,14 +224,6 @@ def stage(work: Work, name: str, videos: Sequence[VideoWork]) -> Iterator[None]:
     each = (time.perf_counter() - start) / len(videos)
     for own in videos:
         own.add_seconds(name, each)
-
-
-def _score(scores: VideoScores, out: Segmented, method: str) -> None:
-    """Count a frame by what the device counted of it, or by its label map."""
-    if out.counts is None:
-        scores.update(out.labels[method], out.truth)
-    else:
-        scores.add(None if out.truth is None else out.counts[method])
 
 
 # ---------------------------------------------------------------------------- videos together

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from ditta_jax.metrics.counts import Counting
 from ditta_jax.metrics.scores import VideoScores
 from ditta_jax.runs import segmentation, stages
 from ditta_jax.runs.placement import OverDevices
-from ditta_jax.runs.segmentation import Clocks, Rest, segment_rest, segment_videos
+from ditta_jax.runs.segmentation import Clocks, Rest, score, segment_rest, segment_videos
 from ditta_jax.students.platform import compiling_for
 from ditta_jax.students.student import new_student
 from tests.runs.tiny_video import CONFIG, SIZE, RandomFrames
@@ -113,15 +114,21 @@ class SparseLabels:
         return None if index % 5 == 4 and self._seed else label
 
 
-def scores_by(found, labels, method, counts):
+def scores_by(found, method, setting=None):
     scores = VideoScores(CONFIG.num_classes, (2, 3))
     for out in found:
-        if counts:
-            scores.add(None if out.truth is None else out.counts[method])
-        else:
-            assert out.counts is None
-            scores.update(out.labels[method], labels[out.index])
-    return scores.finish()
+        score(scores, out, method, setting)
+    return scores.finish().to_json()
+
+
+def by_host_and_device(monkeypatch, *arguments, **several):
+    """What stage D finds where the host counts, and where the device does."""
+    found = []
+    for on_device in (False, True):
+        monkeypatch.setattr(segmentation, "_counts_on_device", lambda on=on_device: on)
+        found.append(list(segment_rest(*arguments, **several)))
+        assert [out.counts is not None for out in found[-1]] == [on_device] * 10
+    return found  # ten frames: two chunks, the last one filled up
 
 
 @pytest.mark.parametrize(("platform", "on_device"), [("cpu", False), ("gpu", True), ("tpu", True)])
@@ -138,16 +145,26 @@ def test_what_the_device_counts_gives_the_scores_of_the_host(
     methods = [registry.named("frozen"), registry.named("ditta")]
     counting = Counting(CONFIG.num_classes, (2, 3))
     rest = Rest(prepared, frames, 2, Clocks(methods), labels, counting)
-    scores = {}
-    for on_device in (False, True):
-        monkeypatch.setattr(segmentation, "_counts_on_device", lambda on=on_device: on)
-        found = list(segment_rest(model, methods, rest, SIZE, settings))
-        assert len(found) == 10  # two chunks, the last one filled up
-        scores[on_device] = [
-            scores_by(found, labels, name, on_device).to_json() for name in prepared
-        ]
-    assert scores[True] == scores[False]
-    assert bool(scores[True][0]["window_count"][0]) == (seed == 0)
+    host, device = by_host_and_device(monkeypatch, model, methods, rest, SIZE, settings)
+    for name in prepared:
+        assert scores_by(device, name) == scores_by(host, name)
+    assert bool(scores_by(device, "ditta")["window_count"][0]) == (seed == 0)
+
+
+def test_what_the_device_counts_of_each_setting_of_a_sweep(model, settings, prepared, monkeypatch):
+    methods = [registry.named("frozen"), registry.named("ditta")]
+    sharp = jax.tree.map(lambda x: 3 * x, prepared["ditta"].state.network.params)
+    one = prepared["ditta"].state
+    other = one._replace(network=one.network._replace(params=sharp))
+    both = Prepared(jax.tree.map(lambda *x: jnp.stack(x), one, other))
+    counting = Counting(CONFIG.num_classes, (2, 3))
+    start = {**prepared, "ditta": both}
+    rest = Rest(start, RandomFrames(12), 2, Clocks(methods), SparseLabels(0), counting)
+    arguments = model, methods, rest, SIZE, settings
+    host, device = by_host_and_device(monkeypatch, *arguments, several=["ditta"])
+    each = [scores_by(device, "ditta", k) for k in (0, 1)]
+    assert each == [scores_by(host, "ditta", k) for k in (0, 1)] and each[0] != each[1]
+    assert scores_by(device, "frozen") == scores_by(host, "frozen")
 
 
 # ---------------------------------------------------------------------------- side by side
