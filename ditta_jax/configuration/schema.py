@@ -13,6 +13,8 @@ from ml_collections.config_dict import placeholder
 
 from ditta_jax.configuration.data_section import DATA
 from ditta_jax.configuration.method_sections import SECTIONS
+from ditta_jax.configuration.parallel_section import PARALLEL
+from ditta_jax.configuration.report_section import PROFILE, REPORT
 from ditta_jax.configuration.setting import FOLDER, Schema, Setting
 from ditta_jax.configuration.train_section import TRAIN
 from ditta_jax.ranges import (
@@ -234,60 +236,7 @@ SCHEMA: Schema = {
             "precision of float32 products on accelerators",
         ),
     },
-    "parallel": {
-        "videos": Setting(
-            1, between(1, 1024), "adapted side by side; their features are held at once"
-        ),
-        "keep_gb": Setting(
-            4.0,
-            between(0.0, 1e6),
-            "gigabytes of stage A's results kept in memory while the teacher works; the rest on "
-            "disk",
-        ),
-        "memory_gb": Setting(
-            0.0,
-            between(0.0, 1e6),
-            "gigabytes of each device that may be used (on a CPU: of the machine); where videos do "
-            "not fit, fewer are side by side; 0: what it says it has",
-        ),
-        "coordinator": Setting(
-            "",
-            text("auto, an address such as 10.0.0.1:8476, or empty", r"(auto|\S+:\d{1,5})?"),
-            "of the run's processes on many hosts: the address of process 0, or auto where the "
-            "environment tells (TPU pods, Slurm, …); empty: one process",
-        ),
-        "processes": Setting(
-            1, between(1, 10**5), "of the run; auto finds it, and the next one, by itself"
-        ),
-        "process": Setting(0, between(0, 10**5), "number of this one, from 0"),
-        "ahead": Setting(
-            2,
-            between(0, 1024),
-            "videos that the teacher works on while the student adapts to the one before; at least "
-            "one for each of its workers; 0: one after the other",
-        ),
-        "executor": Setting(
-            "local",
-            one_of("local", "ray"),
-            "local: all in this process; ray: whole videos spread over the actors of a Ray cluster "
-            "(--executor ray), whose machines see the same files",
-        ),
-        "ray_address": Setting(
-            "",
-            text("auto, an address such as 10.0.0.1:6379, or empty", r"(auto|\S+:\d{1,5})?"),
-            "of the cluster; empty: what RAY_ADDRESS says, one that runs here, or else a new one",
-        ),
-        "workers": Setting(
-            0,
-            between(0, 10**5),
-            "actors on it; 0: one for each GPU, or for each machine where there are none",
-        ),
-        "memory_fraction": Setting(
-            0.0,
-            between(0.0, 1.0, below=True),
-            "of a GPU's memory that the student takes, the rest is the teacher's; 0: as JAX does",
-        ),
-    },
+    "parallel": PARALLEL,
     "compare": {
         "percents": Setting(
             (10.0, 25.0, 50.0, 100.0),
@@ -318,40 +267,8 @@ SCHEMA: Schema = {
             "(8, 16)",
         ),
     },
-    "report": {
-        "overlays": Setting(4, between(0, 10**6), "frames shown side by side, of each video"),
-        "page": Setting(
-            60, between(0, 10**6), "frames of each video in report.html, at most; 0: no page"
-        ),
-        "video": Setting(True, FLAG, "write overlay.mp4 of each video"),
-        "predictions": Setting(True, FLAG, "write every predicted label map"),
-        "gradient_norm": Setting(
-            False,
-            SETTINGS["gradient_norm"],
-            "a further column of the losses: the gradient's norm at each step",
-        ),
-        "tensorboard": Setting(
-            False, FLAG, "write losses, scores, curves, pictures and settings for TensorBoard"
-        ),
-        "reference": Setting(
-            "", FOLDER, "of another run, whose curves TensorBoard shows beside this one's"
-        ),
-        "experiment": Setting(
-            "",
-            one_of("", "vspw", "vspw_to_cityscapes", "ade20k_to_vspw"),
-            "of the paper, whose figures are shown beside the run's; empty: none",
-        ),
-    },
-    "profile": {
-        "folder": Setting(
-            "",
-            FOLDER,
-            "JAX traces of the videos below go there, for XProf or Perfetto; empty: none",
-        ),
-        "videos": Setting(
-            ("",), several(text("a name, or empty"), "names", 0), "of videos; empty: the first one"
-        ),
-    },
+    "report": REPORT,
+    "profile": PROFILE,
     "train": TRAIN,
 }
 
