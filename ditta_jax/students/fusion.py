@@ -30,9 +30,9 @@ class TemporalFusion(nnx.Module):
     ) -> Float[Array, "h w C"]:
         """Fused logits z̃_t (SPEC "Temporal fusion module").
 
-        The attention is one of two programs: on a CPU tiles one row after another, elsewhere blocks
-        at once. Both are XLA's: Pallas kernels cut all tiles into memory first and lost, by the
-        TPU compiler's own estimate (docs/performance.md).
+        The attention is one of two programs: on a CPU tiles one row after another, elsewhere whole
+        blocks, several rows at once. Both are XLA's: Pallas kernels cut all tiles into memory first
+        and lost, by the TPU compiler's own estimate (docs/performance.md).
         """
         arrays = *self.query_and_key(f, f_previous), z_previous
         if platform() != "cpu":

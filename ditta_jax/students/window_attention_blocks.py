@@ -1,19 +1,100 @@
-"""`window_attention` for devices with units for matrix products: neighbouring blocks, no loop.
+"""`window_attention` for devices with units for matrix products: whole neighbouring blocks.
 
-Keys are laid out in blocks of columns once. A tile of queries meets its own block and those beside
-it as whole blocks, each by a shift of the axis of blocks. That is a third more products than tiles
-with halo, and no overlapping columns are copied, forward or backward; rows overlap as in the tiles.
+Maps lie in blocks of tile² positions. A block of queries meets its own block of keys and those
+around it, found by shifting the axes of blocks: more products than for tiles with halo, and no
+position is cut out of a block or copied out of its row, forward or backward.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ditta_jax.students.wide import FULL, wide_dtype
-from ditta_jax.students.window_attention import FLOOR, TILE, Tiling
+from ditta_jax.students.window_attention import FLOOR, TILE
+
+ROWS = 5  # of blocks at a time, at most: what they need fits a TPU's vector memory
+
+
+class Blocks(NamedTuple):
+    """How maps are cut into blocks, and rows of blocks into groups that follow one another.
+
+    Attributes:
+        h, w: size of the maps.
+        radius: of the window.
+        tile: positions per side of a block.
+    """
+
+    h: int
+    w: int
+    radius: int
+    tile: int
+
+    @property
+    def columns(self) -> int:
+        """Columns of blocks."""
+        return -(-self.w // self.tile)
+
+    @property
+    def groups(self) -> int:
+        """Groups of rows of blocks."""
+        return -(-self.h // (self.tile * ROWS))
+
+    @property
+    def rows(self) -> int:
+        """Rows of blocks in a group."""
+        return -(-self.h // (self.tile * self.groups))
+
+    @property
+    def beside(self) -> int:
+        """Blocks on either side of a block that its windows reach into."""
+        return -(-self.radius // self.tile)
+
+    @property
+    def moves(self) -> int:
+        """Blocks of keys that a block of queries meets, along either axis."""
+        return 2 * self.beside + 1
+
+    def padded(self, x: Float[Array, "h w c"], around: int) -> Float[Array, "height width c"]:
+        """Whole groups of blocks, with so many blocks around them."""
+        below = self.groups * self.rows * self.tile - self.h
+        right, halo = self.columns * self.tile - self.w, around * self.tile
+        return jnp.pad(x, ((halo, below + halo), (halo, right + halo), (0, 0)))
+
+    def cut(self, x: Float[Array, "height width c"]) -> Float[Array, "columns rows n c"]:
+        """Blocks of a map that consists of whole ones."""
+        n = self.tile
+        blocks = x.reshape(x.shape[0] // n, n, x.shape[1] // n, n, -1).transpose(2, 0, 1, 3, 4)
+        return blocks.reshape(*blocks.shape[:2], n * n, -1)
+
+    def joined(self, blocks: Float[Array, "columns rows n c"]) -> Float[Array, "height width c"]:
+        """The inverse of `cut`."""
+        columns, rows, n = *blocks.shape[:2], self.tile
+        apart = blocks.reshape(columns, rows, n, n, -1).transpose(1, 2, 0, 3, 4)
+        return apart.reshape(rows * n, columns * n, -1)
+
+    def near(self) -> Bool[np.ndarray, "1 1 q k"]:
+        """Which keys of all moves lie in a query's window: a column of blocks after the other."""
+        n = self.tile
+        own = (np.abs(self._offsets() - np.arange(n)[:, None]) <= self.radius).reshape(n, -1, n)
+        both = own[:, None, None, :, :, None] & own[None, :, :, None, None, :]
+        return both.reshape(1, 1, n * n, -1)
+
+    def inside(self, group: Int[Array, ""]) -> Bool[Array, "columns rows 1 k"]:
+        """Which keys of all moves lie in the map."""
+        n, offsets = self.tile, self._offsets()
+        x, y = (np.arange(count)[:, None] * n + offsets for count in (self.columns, self.rows))
+        y = y + group * (self.rows * n)
+        in_x = jnp.asarray((x >= 0) & (x < self.w)).reshape(self.columns, 1, 1, -1, 1, 1, n)
+        in_y = ((y >= 0) & (y < self.h)).reshape(1, self.rows, 1, 1, -1, n, 1)
+        return (in_x & in_y).reshape(self.columns, self.rows, 1, -1)
+
+    def _offsets(self) -> Int[np.ndarray, " k"]:
+        """Places of the keys of all moves along an axis, counted from a block's first one."""
+        return np.arange(self.moves * self.tile) - self.beside * self.tile
 
 
 @jax.named_scope("window_attention")
@@ -24,63 +105,42 @@ def block_attention(
     radius: int,
     tile: int = TILE,
 ) -> Float[Array, "h w C"]:
-    """`window_attention`, all tiles at once: h·w·(tile + 2r)·(tile + 2·tile·⌈r/tile⌉) scores."""
-    tiling = Tiling(q.shape[0], q.shape[1], radius, tile)
-    Q, K, V = _query_tiles(q, tiling), _key_blocks(k, tiling), _key_blocks(v, tiling)
-    columns, moves = tiling.columns, 2 * _beside(tiling) + 1
-    product = functools.partial(jnp.einsum, precision=FULL, preferred_element_type=wide_dtype(q))
-    scores = [product("xyqd,xykd->xyqk", Q, K[m : m + columns]) for m in range(moves)]
-    masked = jnp.where(_seen(tiling), jnp.concatenate(scores, axis=-1), FLOOR)
-    weights = jnp.split(jax.nn.softmax(masked, axis=-1).astype(v.dtype), moves, axis=-1)
-    parts = [product("xyqk,xykc->xyqc", part, V[m : m + columns]) for m, part in enumerate(weights)]
-    return _joined(sum(parts[1:], parts[0]).astype(v.dtype), tiling)
+    """`window_attention`, some rows of blocks at once: h·w·(tile + 2·tile·⌈r/tile⌉)² scores.
 
-
-def _beside(tiling: Tiling) -> int:
-    """Blocks on either side of a tile that its windows reach into."""
-    return -(-tiling.radius // tiling.tile)
-
-
-def _query_tiles(x: Float[Array, "h w c"], tiling: Tiling) -> Float[Array, "columns rows q c"]:
-    n = tiling.tile
-    tiles = tiling.pad_queries(x).reshape(tiling.rows, n, tiling.columns, n, -1)
-    return tiles.transpose(2, 0, 1, 3, 4).reshape(tiling.columns, tiling.rows, n * n, -1)
-
-
-def _joined(tiles: Float[Array, "columns rows q c"], tiling: Tiling) -> Float[Array, "h w c"]:
-    """The inverse of `_query_tiles`."""
-    n = tiling.tile
-    split = tiles.reshape(tiling.columns, tiling.rows, n, n, -1).transpose(1, 2, 0, 3, 4)
-    return split.reshape(tiling.rows * n, tiling.columns * n, -1)[: tiling.h, : tiling.w]
-
-
-def _key_blocks(x: Float[Array, "h w c"], tiling: Tiling) -> Float[Array, "blocks rows k c"]:
-    """Blocks of columns, of each the `side` rows that a row of tiles sees.
-
-    Rows overlap from one row of tiles to the next: the map beside itself moved by tiles, as in
-    `Tiling.key_tiles`; transposed, that is an addition per move.
+    Backward, all that a group of rows needs is computed anew from the maps: nothing of it is kept.
     """
-    n, side, rows = tiling.tile, tiling.side, tiling.rows
-    halo, moves = _beside(tiling) * n, -(-side // n)
-    below = (rows + moves - 1) * n - rows * n - tiling.radius
-    x = jnp.pad(tiling.pad_queries(x), ((tiling.radius, below), (halo, halo), (0, 0)))
-    blocks = x.reshape(rows + moves - 1, n, -1, n, x.shape[-1]).transpose(2, 0, 1, 3, 4)
-    strips = jnp.concatenate([blocks[:, i : i + rows] for i in range(moves)], axis=2)[:, :, :side]
-    return strips.reshape(*strips.shape[:2], side * n, -1)
+    blocks = Blocks(q.shape[0], q.shape[1], radius, tile)
+    keys, values = (blocks.cut(blocks.padded(x, blocks.beside)) for x in (k, v))
+    near = jnp.asarray(blocks.near())
+
+    @jax.checkpoint
+    def group(index, queries):
+        def met(x):
+            """Of each block the columns of blocks around it: [columns + …, rows, moves·n, c]."""
+            first, rows = index * blocks.rows, blocks.rows + 2 * blocks.beside
+            x = jax.lax.dynamic_slice_in_dim(x, first, rows, axis=1)
+            parts = [x[:, i : i + blocks.rows] for i in range(blocks.moves)]
+            return jnp.concatenate(parts, axis=2)
+
+        seen = near & blocks.inside(index)
+        return blocks.joined(_attend(blocks.cut(queries), met(keys), met(values), seen))
+
+    strips = blocks.padded(q, 0).reshape(blocks.groups, blocks.rows * tile, -1, q.shape[-1])
+    out = jax.lax.map(lambda own: group(*own), (jnp.arange(blocks.groups), strips))
+    return out.reshape(-1, *out.shape[2:])[: blocks.h, : blocks.w]
 
 
-def _seen(tiling: Tiling) -> Bool[Array, "columns rows q k"]:
-    """Which keys of all moves lie in a query's window and in the map."""
-    n, side, moves = tiling.tile, tiling.side, 2 * _beside(tiling) + 1
-    y = np.arange(side) - tiling.radius  # of keys, relative to their tile's first query
-    x = (np.arange(moves * n) - _beside(tiling) * n).reshape(moves, n)
-    own = np.arange(n)
-    near_y = np.abs(y - own[:, None]) <= tiling.radius
-    near_x = np.abs(x - own[:, None, None]) <= tiling.radius
-    near = near_y[:, None, None, :, None] & near_x[None, :, :, None, :]
-    first_y, first_x = np.arange(tiling.rows) * n, np.arange(tiling.columns) * n
-    at_y, at_x = first_y[:, None] + y, first_x[:, None, None] + x
-    in_y, in_x = (at_y >= 0) & (at_y < tiling.h), (at_x >= 0) & (at_x < tiling.w)
-    inside = in_y[None, :, None, :, None] & in_x[:, None, :, None, :]
-    inside = inside.reshape(tiling.columns, tiling.rows, 1, -1)
-    return jnp.asarray(near.reshape(1, 1, n * n, -1)) & jnp.asarray(inside)
+def _attend(
+    q: Float[Array, "columns rows q D"],
+    k: Float[Array, "keys rows k D"],
+    v: Float[Array, "keys rows k C"],
+    seen: Bool[Array, "columns rows q all"],
+) -> Float[Array, "columns rows q C"]:
+    columns, moves = len(q), len(k) - len(q) + 1
+    product = functools.partial(jnp.einsum, precision=FULL, preferred_element_type=wide_dtype(q))
+    scores = [product("xyqd,xykd->xyqk", q, k[m : m + columns]) for m in range(moves)]
+    # Padded queries see no key at all; their unused rows must still be free of NaN.
+    masked = jnp.where(seen, jnp.concatenate(scores, axis=-1), FLOOR)
+    weights = jnp.split(jax.nn.softmax(masked, axis=-1).astype(v.dtype), moves, axis=-1)
+    parts = [product("xyqk,xykc->xyqc", part, v[m : m + columns]) for m, part in enumerate(weights)]
+    return sum(parts[1:], parts[0]).astype(v.dtype)

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# h, w, radius, tile: no multiples of the tile, a map smaller than a tile, a radius beyond the map
-CASES = [(5, 7, 2, 3), (3, 2, 5, 8), (9, 4, 1, 4), (6, 5, 9, 4)]
+# h, w, radius, tile: no multiples of the tile, a map smaller than a tile, a radius beyond the map,
+# more rows of tiles than are computed at a time
+CASES = [(5, 7, 2, 3), (3, 2, 5, 8), (9, 4, 1, 4), (6, 5, 9, 4), (23, 3, 3, 2)]
 
 
 def dense_attention(q, k, v, radius):
