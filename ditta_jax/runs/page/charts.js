@@ -76,10 +76,15 @@ function curves({ title, series, unit = '', onpick = null, fromZero = false }) {
   }
   for (const s of series) {
     let d = '';
+    let alone = ''; // a value between two gaps is a dot
     s.values.forEach((v, i) => {
       if (!known(v)) return;
-      d += `${d && known(s.values[i - 1]) ? 'L' : 'M'}${x(s.first + i).toFixed(1)} ${y(v).toFixed(1)}${known(s.values[i + 1]) || known(s.values[i - 1]) ? '' : 'h0.1'}`;
+      const place = `${x(s.first + i).toFixed(1)} ${y(v).toFixed(1)}`;
+      if (known(s.values[i - 1])) d += `L${place}`;
+      else if (known(s.values[i + 1])) d += `M${place}`;
+      else alone += `M${place}h0.1`;
     });
+    if (alone) picture.append(svg('path', { class: 'line dot', d: alone, style: `stroke:${s.colour}` }));
     picture.append(svg('path', {
       class: 'line', d, style: `stroke:${s.colour}`, 'stroke-dasharray': s.dash ? '5 3' : 'none',
     }));

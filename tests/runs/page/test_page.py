@@ -72,8 +72,11 @@ return {
   spans: document.querySelectorAll('svg.timeline rect').length,
   bold: document.querySelectorAll('main b').length,
   tooWide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  cut: Math.max(...[...document.querySelectorAll('svg.timeline')].map((e) =>
-    e.parentElement.scrollWidth - e.parentElement.clientWidth)),
+  cut: Math.max(...[...document.querySelectorAll('svg.timeline, .track')].map((e) => {
+    const box = e.closest('.wide');
+    return box.scrollWidth - box.clientWidth;
+  })),
+  dots: document.querySelectorAll('path.dot').length,
   list: document.querySelectorAll('.list button').length,
 };
 """
@@ -92,6 +95,7 @@ def test_a_browser_shows_it_and_its_player_moves(page, tmp_path, width):
     assert seen["panels"][:4] == ["frame", "ground truth", "frozen student", "DiTTA"]
     assert "green repaired" in seen["panels"][4]
     assert seen["tooWide"] <= 0 and seen["cut"] <= 0 and seen["list"] == 2
+    assert seen["dots"] == 1  # the contrast of the first step, beside steps that have none
     for words in ("Scores", "What failed or fell back", "frame 3 does not decode", "no object"):
         assert words in seen["text"]
     # Of two videos: A, C and D of the student, one of the teacher; and its start.
