@@ -185,6 +185,13 @@ def test_as_many_weights_return_as_the_rate_says():
     assert (cotta.restored({"w": after}, {"w": before}, jax.random.key(3), 1.0)["w"] == 0).all()
 
 
+def test_what_returns_is_drawn_at_once_for_all_weights():
+    """A draw a leaf has hundreds of generators compiled."""
+    params = {"a": jnp.zeros((2, 3)), "b": {"c": jnp.zeros(4), "d": jnp.zeros(())}}
+    program = jax.make_jaxpr(cotta.restored)(params, params, jax.random.key(0), 0.5)
+    assert str(program).count("random_bits") == 1
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
