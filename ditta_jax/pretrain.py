@@ -124,6 +124,10 @@ def main() -> None:
     classes, palette = _classes(config)
     palette = palette or distinct_colors(len(classes))
     train = config.train
+    if any(train.paths) and config.data.kind != "folder":
+        raise UserError(f"train.paths: goes with data.kind=folder, not {config.data.kind!r}")
+    if config.data.kind == "tfds" and train.validation_split:
+        stills(config.data, train.validation_split)  # refused now rather than after the training
     where = train.split, train.paths, len(classes)
     source = clips(config.data, *where) if train.clips else stills(config.data, *where)
     if len(source) == 0:
@@ -322,8 +326,16 @@ class _Checkpoints:
         """Save every so many steps, and always at the end."""
         due = step % self._every == 0 or always
         if due and self._manager.latest_step() != step:
+            self._refuse_not_finite(state)
             with self._writing(sum(leaf.nbytes for leaf in jax.tree.leaves(state))):
                 self._manager.save(step, args=self._ocp.args.StandardSave(_as_dicts(state)))
+
+    def _refuse_not_finite(self, state: TrainState) -> None:
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.network)):
+            raise UserError(
+                f"{self._manager.directory}: weights are not finite after step {int(state.step)}; "
+                "lower train.lr or raise train.warmup_steps, and change `name` or remove the folder"
+            )
 
     def _writing(self, size: int):
         folder = Path(self._manager.directory)

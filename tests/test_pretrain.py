@@ -9,6 +9,7 @@ from ditta_jax import pretrain
 from ditta_jax.algorithm.pretraining import loss_of_clips
 from ditta_jax.configuration import default_config
 from ditta_jax.errors import UserError
+from ditta_jax.files import parse_json
 from ditta_jax.runs.training_log import TrainingLog
 from ditta_jax.students.layouts import weight_layout
 from ditta_jax.students.layouts.released_layout import RELEASED
@@ -272,3 +273,53 @@ def test_the_fusion_learns_from_clips_only(config, trained, tmp_path):
             np.testing.assert_array_equal(by_clips[name], before)
     assert pretrain._source(own, 3)["fusion"] == "trained"
     assert "fusion" not in pretrain._source(config, 3)
+
+
+# ---------------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.robustness(
+    "Student weights",
+    "a training whose loss or weights are not finite any more",
+    "ends there with the step; no student, no further checkpoint",
+)
+@pytest.mark.parametrize(("after", "words"), [(3, "the loss of step 4"), (STEPS - 1, "after step")])
+def test_a_training_that_goes_astray_ends(config, tmp_path, monkeypatch, said, after, words):
+    """From a step on the weights are NaN; of the last one the loss does not show it."""
+    one = pretrain.train_step
+
+    def astray(state, *batch, **rest):
+        state, loss = one(state, *batch, **rest)
+        if int(state.step) > after:
+            network = jax.tree.map(lambda x: x * jnp.nan, state.network)
+            state = state._replace(network=network)
+        return state, loss
+
+    monkeypatch.setattr(pretrain, "train_step", astray)
+    with pytest.raises(UserError) as error:
+        pretrain.fit(config, pictures(), CLASSES, tmp_path)
+    assert "not finite" in said(str(error.value)) and "train.lr" in str(error.value)
+    for line in (tmp_path / "training.jsonl").read_text().splitlines():
+        assert parse_json(line.encode())["loss"] > 0
+    kept = [int(p.name) for p in (tmp_path / "training").iterdir() if p.name.isdigit()]
+    assert all(step <= after for step in kept)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train.paths": ("a", "b")}, "train.paths: goes with data.kind=folder, not 'tfds'"),
+        ({"train.validation_split": "nothing"}, "nothing"),
+    ],
+)
+def test_what_would_be_noticed_after_the_training_is_refused_before(
+    tmp_path, monkeypatch, changes, words
+):
+    config = default_config()
+    config.output = str(tmp_path / "runs")
+    config.data.update(builder="procedural_drive/tiny", data_dir=str(tmp_path / "tfds"))
+    config.update_from_flattened_dict(changes)
+    monkeypatch.setattr(pretrain, "from_command_line", lambda program: (config, {}))
+    with pytest.raises(UserError, match=words):
+        pretrain.main()
+    assert not (tmp_path / "runs").exists()

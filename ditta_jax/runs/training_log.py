@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
+from ditta_jax.errors import UserError
 from ditta_jax.files import write_atomically, writing
 from ditta_jax.runs.progress import duration
 
@@ -29,6 +31,11 @@ class TrainingLog:
             return
         mean = float(jnp.stack(self._losses).mean())
         self._losses = []
+        if not math.isfinite(mean):
+            raise UserError(
+                f"{self._file}: the loss of step {step} is not finite; lower train.lr or raise "
+                "train.warmup_steps, and change `name` or remove the folder"
+            )
         pace = (time.monotonic() - self._start) / (step - self._first)
         left = duration(pace * (self._train.steps - step))
         self.write({"step": step, "loss": mean, "seconds_per_step": pace})
