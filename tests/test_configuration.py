@@ -1,6 +1,6 @@
 import pytest
 
-from ditta_jax.configuration import checked, default_config, from_command_line
+from ditta_jax.configuration import check_value, checked, default_config, from_command_line
 from ditta_jax.configuration.schema import SCHEMA, flat
 from ditta_jax.errors import UserError
 
@@ -505,3 +505,20 @@ def test_help_names_the_options_and_every_setting(capsys):
     for key, own in flat():
         assert f"{key} = {own.default!r} {own.meaning}; {own.range.words}" in said
     assert "(embedded: 1e-4); in 0.0 … 1.0 (paper: 1e-3)" in said
+
+
+@pytest.mark.parametrize("key", ["parallel.coordinator", "parallel.ray_address"])
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("host:70000", "there is no such port"),
+        ("host:0", "there is no such port"),
+        (":8476", "it is something else"),
+        ("host", "it is something else"),
+        ("a b:8476", "it is something else"),
+    ],
+)
+def test_an_address_has_a_host_and_a_port(key, address, words):
+    with pytest.raises(UserError, match=words):
+        check_value(key, address, "--config")
+    assert check_value(key, "[::1]:8476", "--config") == "[::1]:8476"

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from ditta_jax.configuration.setting import Schema, Setting
-from ditta_jax.ranges import between, one_of, text
+from ditta_jax.ranges import Range, between, one_of, text
+
+
+def _address(example: str) -> Range:
+    """Host and port, `auto`, or nothing."""
+    like = text(f"auto, an address such as {example}, or empty", r"(auto|\S+:\d{1,5})?")
+
+    def fault(value: str) -> str:
+        port = value.rpartition(":")[2]
+        missing = port.isdecimal() and not 1 <= int(port) <= 65535
+        return like.fault(value) or ("there is no such port" if missing else "")
+
+    return Range(like.words, fault)
+
 
 PARALLEL: Schema = {
     "videos": Setting(1, between(1, 1024), "adapted side by side; their features are held at once"),
@@ -20,7 +33,7 @@ PARALLEL: Schema = {
     ),
     "coordinator": Setting(
         "",
-        text("auto, an address such as 10.0.0.1:8476, or empty", r"(auto|\S+:\d{1,5})?"),
+        _address("10.0.0.1:8476"),
         "of the run's processes on many hosts: the address of process 0, or auto where the "
         "environment tells (TPU pods, Slurm, …); empty: one process",
     ),
@@ -42,7 +55,7 @@ PARALLEL: Schema = {
     ),
     "ray_address": Setting(
         "",
-        text("auto, an address such as 10.0.0.1:6379, or empty", r"(auto|\S+:\d{1,5})?"),
+        _address("10.0.0.1:6379"),
         "of the cluster; empty: what RAY_ADDRESS says, one that runs here, or else a new one",
     ),
     "workers": Setting(
