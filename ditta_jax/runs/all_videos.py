@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from ditta_jax.errors import UserError
 from ditta_jax.runs import finished, profiling, results, tensorboard
-from ditta_jax.runs.exchange import Exchange
+from ditta_jax.runs.exchange import Exchange, StandingTeacher
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.grouping import side_by_side
 from ditta_jax.runs.hosts import Host
@@ -56,9 +56,10 @@ def adapt_videos(
             failed = spread(work, adapt_some)
             return write_results(work, *finished_elsewhere(work, failed))
     shares = share_out(work.run, names, host, config.parallel.videos)
-    for share in shares.each():
-        _, failures = adapt_some(work, share.videos)
-        shares.finish(share, failures)
+    with StandingTeacher(work) as teacher:
+        for share in shares.each():
+            _, failures = adapt_some(work, share.videos, teacher)
+            shares.finish(share, failures)
     failed = shares.failures()
     if host.process > 0:
         print(f"process {host.process} of {host.processes} is done; process 0 tells the results")
@@ -74,8 +75,19 @@ def finished_elsewhere(
     return {name: work.run.read_finished(name) for name in names}, failures
 
 
-def adapt_some(work: Work, names: Sequence[str]) -> tuple[dict[str, VideoRecord], dict[str, str]]:
-    """Stages A to D on some of the videos; their records, and why others could not be done."""
+def adapt_some(
+    work: Work, names: Sequence[str], teacher: StandingTeacher | None = None
+) -> tuple[dict[str, VideoRecord], dict[str, str]]:
+    """Stages A to D on some of the videos.
+
+    Args:
+        work: what all videos share.
+        names: of these videos.
+        teacher: who stays for others; None: one for these videos.
+
+    Returns:
+        their records, and why others could not be done.
+    """
     with WarmUps(work.config.parallel.keep_gb * 1e9, work.run.path) as warm_ups:
         with RunProgress(len(names)) as progress:
             failures = Failures(progress.say)
@@ -87,7 +99,7 @@ def adapt_some(work: Work, names: Sequence[str]) -> tuple[dict[str, VideoRecord]
         in_turn = [name for turn in turns for name in turn]
         with (
             RunProgress(len(names), done=len(names) - len(in_turn)) as progress,
-            Exchange(work, in_turn, warm_ups, failures, progress) as exchange,
+            Exchange(work, in_turn, warm_ups, failures, progress, teacher) as exchange,
         ):
             entries = exchange.entries
             for turn in turns:

@@ -20,6 +20,33 @@ from ditta_jax.teacher.cache import write_request
 from ditta_jax.teacher.process import Answers
 
 
+class StandingTeacher:
+    """A teacher whose process stays while one exchange follows another; a context manager.
+
+    Args:
+        work: what all videos share.
+
+    Attributes:
+        answers: who is asked; None where the run needs no teacher.
+        listen: told the teacher's events; each exchange has its own.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.answers: Answers | None = None
+        self.listen: Callable[[Mapping[str, Any]], None] = lambda event: None
+        self._work, self._stack = work, ExitStack()
+
+    def __enter__(self) -> "StandingTeacher":
+        if self._work.teacher:
+            cache, settings = self._work.cache, self._work.config.teacher
+            session = process.open_session(cache, settings, lambda event: self.listen(event))
+            self.answers = self._stack.enter_context(session)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+
 class Exchange:
     """What is asked of the teacher and what it has answered; a context manager.
 
@@ -31,6 +58,7 @@ class Exchange:
         warm_ups: where stage A's results are kept until then.
         failures: told of videos that student or teacher cannot do.
         progress: told of each stage, and of each answer.
+        teacher: who is asked, and stays; None: one of its own, which ends with this.
 
     Attributes:
         entries: of the videos that were asked about, in the cache, by what methods need of it.
@@ -43,19 +71,20 @@ class Exchange:
         warm_ups: WarmUps,
         failures: Failures,
         progress: RunProgress,
+        teacher: StandingTeacher | None = None,
     ) -> None:
         self.entries: dict[str, Entries] = {}
         self._work, self._warm_ups = work, warm_ups
         self._failures, self._progress = failures, progress
         self._names, self._asked = list(names), 0
         self._answers: Answers | None = None
-        self._stack = ExitStack()
+        self._teacher, self._stack = teacher, ExitStack()
 
     def __enter__(self) -> "Exchange":
-        if self._names and self._work.teacher:
-            listen = _listener(self._work.timeline, self._progress.say)
-            session = process.open_session(self._work.cache, self._work.config.teacher, listen)
-            self._answers = self._stack.enter_context(session)
+        if self._names:
+            teacher = self._teacher or self._stack.enter_context(StandingTeacher(self._work))
+            teacher.listen = _listener(self._work.timeline, self._progress.say)
+            self._answers = teacher.answers
         return self
 
     def __exit__(self, *error: Any) -> None:

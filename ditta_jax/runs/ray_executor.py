@@ -8,6 +8,7 @@ path. What comes back over Ray is only why a video could not be done.
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -15,6 +16,7 @@ from ml_collections import ConfigDict
 from ditta_jax.algorithm import precision
 from ditta_jax.errors import UserError, WriteError, stop_if_interrupted
 from ditta_jax.runs import devices
+from ditta_jax.runs.exchange import StandingTeacher
 from ditta_jax.runs.progress import RunProgress
 from ditta_jax.runs.work import Work, open_work
 from ditta_jax.teacher.ray_cluster import Cluster, connected
@@ -24,7 +26,7 @@ _LOOK_SECONDS = 0.5  # between two safe points for Ctrl-C
 _SHARES_EACH = 4  # that an actor does, where there are enough videos: the last ones end together
 
 # Stages A to D of some videos: of these records are there, and why others could not be done.
-Do = Callable[[Work, Sequence[str]], tuple[Mapping[str, Any], Mapping[str, str]]]
+Do = Callable[[Work, Sequence[str], StandingTeacher], tuple[Mapping[str, Any], Mapping[str, str]]]
 
 
 class Outcome(NamedTuple):
@@ -50,22 +52,25 @@ class Adapter:
 
     def __init__(self, config: ConfigDict, folder: str, do: Do) -> None:
         self._config, self._folder, self._do = config, folder, do
-        self._work: Work | None = None
+        self._opened: tuple[Work, StandingTeacher] | None = None
+        self._stack = ExitStack()  # never unwound: the teacher's process ends with the actor's
 
     def adapt(self, names: Sequence[str]) -> Outcome:
         """Stages A to D of some videos; their records are in the run's folder then."""
         try:
             with precision.policy(**self._config.precision):
-                if self._work is None:
-                    self._work = self._opened()
-                _, failures = self._do(self._work, names)
+                if self._opened is None:
+                    self._opened = self._open()
+                work, teacher = self._opened
+                _, failures = self._do(work, names, teacher)
         except WriteError as error:
             return Outcome({}, str(error))
         except UserError as error:  # of the run, or of the teacher; of no video
             return Outcome({}, str(error))
         return Outcome(dict(failures))
 
-    def _opened(self) -> Work:
+    def _open(self) -> tuple[Work, StandingTeacher]:
+        """The run as this machine sees it, and its teacher."""
         config = self._config
         os.chdir(self._folder)
         computes = config.precision.compute, config.precision.matmul
@@ -73,7 +78,7 @@ class Adapter:
         work = open_work(config)
         work.run.check_same()
         work.run.let_others_in()
-        return work
+        return work, self._stack.enter_context(StandingTeacher(work))
 
 
 def spread(work: Work, do: Do) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 from ditta_jax.configuration import default_config
 from ditta_jax.errors import UserError
 from ditta_jax.runs import exchange as module
-from ditta_jax.runs.exchange import Exchange, videos_ahead
+from ditta_jax.runs.exchange import Exchange, StandingTeacher, videos_ahead
 from ditta_jax.runs.failures import Failures
 from ditta_jax.runs.timeline import Timeline
 from tests.imagined import sessions
@@ -91,6 +91,24 @@ def test_the_student_is_two_videos_ahead_and_no_more(make):
     assert journal[7:10] == ["A d", "ask d", "adapt b"]
     assert [word for word in journal if word[:3] == "ask"] == [f"ask {name}" for name in NAMES]
     assert kept.most == 3 and not kept and not failures
+
+
+def test_a_teacher_that_stays_is_opened_once(make, monkeypatch):
+    exchange, journal, failures, kept = make()
+    opened, open_session = [], module.process.open_session
+
+    def counted(*arguments):
+        opened.append(arguments)
+        return open_session(*arguments)
+
+    monkeypatch.setattr(module.process, "open_session", counted)
+    work, progress = exchange._work, exchange._progress
+    with StandingTeacher(work) as teacher:
+        for names in ("abc", "def"):
+            one = Exchange(work, names, kept, failures, progress, teacher)
+            go_through(one, journal, failures, kept, names)
+    assert len(opened) == 1
+    assert [word for word in journal if word[:5] == "adapt"] == [f"adapt {n}" for n in NAMES]
 
 
 def test_groups_are_brought_whole(make):
