@@ -44,7 +44,9 @@ def blocks(language):
     for path in PAGES:
         for number, (kind, text) in enumerate(BLOCK.findall(path.read_text())):
             if kind == language:
-                yield pytest.param(text, id=f"{path.name}-{number}")
+                # what adapts at users' size computes for longer than it compiles
+                marks = [pytest.mark.optimised] if "adapt_student" in text else []
+                yield pytest.param(text, id=f"{path.name}-{number}", marks=marks)
 
 
 def commands():

@@ -15,6 +15,7 @@ def test_it_ships_without_outputs():
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
 
 
+@pytest.mark.optimised  # at users' size it computes for longer than it compiles
 def test_it_goes_from_frames_to_a_picture(tmp_path, monkeypatch):
     pytest.importorskip("sam2")
     monkeypatch.chdir(tmp_path)
