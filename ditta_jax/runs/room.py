@@ -154,7 +154,8 @@ def fitting(program: Program, need: Need, videos: int, room: Room) -> int:
         raise UserError(
             f"{H}x{W} and a warm-up of {length} frames need about {need.of(1) / GIGA:.2f} GB in "
             f"stage {need.stage}, and {room.what} {room.bytes / GIGA:.2f} GB; a smaller "
-            "input.scale or warmup.percent, or precision.compute=bfloat16, needs less"
+            "input.scale or warmup.percent, or precision.compute=bfloat16, needs less; this is an "
+            "estimate, which parallel.memory_gb overrules"
         )
     return min(videos, on_each * room.devices)
 
