@@ -153,8 +153,8 @@ def _add_results(add: Add, result: Mapping[str, Any]) -> None:
 def _add_scores(add: Add, method: str, scores: Mapping[str, float | None]) -> None:
     from tensorboardX import summary
 
-    for name, value in run_data.scores_of(scores).items():
-        if value is not None and value == value:
+    for name, value in scores.items():
+        if value is not None and value == value:  # NaN: what a video has none of
             add(summary.scalar(f"score/{method}/{name}", float(value)), 0)
 
 
