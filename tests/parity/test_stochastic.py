@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from ditta_jax.algorithm import adaptation
+from ditta_jax.algorithm import adaptation, branches
 from ditta_jax.algorithm.adaptation import AdaptationSettings, TaughtFrames
 from ditta_jax.algorithm.optimiser import Hyperparameters
 from ditta_jax.students.layers import channel_dropout
@@ -63,7 +63,7 @@ def test_dropout_of_both_networks(student, monkeypatch):
         jax.debug.callback(lambda m: masks[frames].append(np.asarray(m)), factors, ordered=True)
         return factors
 
-    monkeypatch.setattr(adaptation, "channel_dropout", record)
+    monkeypatch.setattr(branches, "channel_dropout", record)
     run_adaptation(student, RATE, 0.0)
     live, momentum = np.stack(masks[2]), np.stack(masks[1])
     assert live.shape == (2 * PASSES, 2, CONFIG.embed_dim)
