@@ -5,7 +5,9 @@ passes between them: no array, no collective. A process that dies is not waited 
 process 0 dies JAX ends the others.
 """
 
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,10 +98,11 @@ def _meet(parallel: Any) -> tuple[int, int]:
             "process_id": parallel.process,
             "cluster_detection_method": "deactivate",
         }
-    # said, since JAX ends a process that waits in vain without another word of ours
     place = "" if parallel.coordinator == AUTO else f" at {parallel.coordinator}"
     line = f"waiting for the run's other processes{place}, {_MEETING_SECONDS} s at most"
     print(line, file=sys.stderr, flush=True)
+    if parallel.coordinator != AUTO and parallel.process > 0:
+        _find(parallel.coordinator)
     try:
         jax.distributed.initialize(**where)
     except (ValueError, RuntimeError) as error:
@@ -109,6 +112,27 @@ def _meet(parallel: Any) -> tuple[int, int]:
             f"({reason}); give the address of process 0, parallel.processes and parallel.process"
         ) from error
     return jax.process_index(), jax.process_count()
+
+
+def _find(address: str) -> None:
+    """Wait until process 0 listens: JAX would abort in vain, and hears no signal meanwhile.
+
+    Raises:
+        UserError: nobody does.
+    """
+    place, _, port = address.rpartition(":")
+    end = time.monotonic() + _MEETING_SECONDS
+    while True:
+        try:
+            with socket.create_connection((place.strip("[]"), int(port)), timeout=5):
+                return
+        except OSError as error:
+            if time.monotonic() >= end:
+                raise UserError(
+                    f"parallel.coordinator: nobody answers at {address} ({error}); start process 0 "
+                    "there (parallel.process=0), or mend the address"
+                ) from error
+        time.sleep(1)
 
 
 def _wait_for_all(processes: int) -> None:

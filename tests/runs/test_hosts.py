@@ -107,3 +107,14 @@ def test_adapted_students_are_kept_by_one_process_only():
     config.parallel.coordinator, config.tta.save = "auto", True
     with pytest.raises(UserError, match=r"'tta\.save' must be False"):
         checked(config)
+
+
+def test_a_coordinator_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(hosts, "_MEETING_SECONDS", 0)
+    with socket.socket() as own:  # bound, and nobody listens
+        own.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{own.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"nobody answers at {address}.*parallel.process=0"):
+            hosts._find(address)
+        own.listen()
+        hosts._find(address)
