@@ -21,6 +21,7 @@ _SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasat
 _ONE_PRESS_SECONDS = 1.0  # wrappers pass on a signal that the terminal sent to everybody already
 
 _noted: tuple[int, float] | None = None  # the signal that asked for the end, and when
+_at_once = False  # whether `run` leaves without taking anything down
 
 
 class UserError(Exception):
@@ -79,7 +80,17 @@ def run(main: Callable[[], int | None]) -> None:
         where = f"{error.filename}: " if error.filename else ""
         status = _say(f"error: {where}{error.strerror}", 2)
     _let_go_of_broken_output()
+    if _at_once:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
     raise SystemExit(status)
+
+
+def end_at_once() -> None:
+    """Have `run` leave without taking libraries down, one of which would abort the process then."""
+    global _at_once
+    _at_once = True
 
 
 def stop_if_interrupted() -> None:

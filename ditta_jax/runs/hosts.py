@@ -5,8 +5,8 @@ passes between them: no array, no collective. A process that dies is not waited 
 process 0 dies JAX ends the others.
 """
 
-import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +15,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ditta_jax.errors import UserError
+from ditta_jax.errors import UserError, end_at_once
 from ditta_jax.runs import devices
 from ditta_jax.runs.foreign_folder import refuse_foreign
 from ditta_jax.runs.lock import FolderLock
 
 AUTO = "auto"
 _MEETING_SECONDS = 300  # that processes wait for each other at the start
+_LOOK_SECONDS = 0.5  # between two safe points for Ctrl-C while they do
+_NEVER = 10**6  # seconds after which JAX itself gives up waiting
 
 
 class Host(NamedTuple):
@@ -90,22 +92,21 @@ def _meet(parallel: Any) -> tuple[int, int]:
     """Find the coordinator; the number of this process, and how many there are."""
     jax.config.update("jax_enable_recoverability", True)  # else one that dies takes all with it
     jax.config.update("jax_enable_preemption_service", False)  # signals are ours (`errors`)
-    where: dict[str, Any] = {"initialization_timeout": _MEETING_SECONDS}
+    where: dict[str, Any] = {}  # which JAX finds by itself
+    place = ""
     if parallel.coordinator != AUTO:
-        where |= {
+        where = {
             "coordinator_address": parallel.coordinator,
             "num_processes": parallel.processes,
             "process_id": parallel.process,
             "cluster_detection_method": "deactivate",
         }
-    place = "" if parallel.coordinator == AUTO else f" at {parallel.coordinator}"
+        place = f" at {parallel.coordinator}"
     line = f"waiting for the run's other processes{place}, {_MEETING_SECONDS} s at most"
     print(line, file=sys.stderr, flush=True)
-    if parallel.coordinator != AUTO and parallel.process > 0:
-        _find(parallel.coordinator)
     try:
-        jax.distributed.initialize(**where)
-    except (ValueError, RuntimeError) as error:
+        _initialise(where)
+    except (ValueError, RuntimeError, TimeoutError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"parallel.coordinator: {parallel.coordinator}: the run's processes did not meet "
@@ -114,25 +115,34 @@ def _meet(parallel: Any) -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
-def _find(address: str) -> None:
-    """Wait until process 0 listens: JAX would abort in vain, and hears no signal meanwhile.
+def _initialise(where: dict[str, Any]) -> None:
+    """`jax.distributed.initialize`, in a thread: JAX hears no signal, and aborts, waiting in vain.
 
     Raises:
-        UserError: nobody does.
+        TimeoutError: the processes did not all come.
+        ValueError, RuntimeError: of JAX.
     """
-    place, _, port = address.rpartition(":")
-    end = time.monotonic() + _MEETING_SECONDS
-    while True:
+    failed: list[Exception] = []
+
+    def initialise() -> None:
         try:
-            with socket.create_connection((place.strip("[]"), int(port)), timeout=5):
-                return
-        except OSError as error:
+            jax.distributed.initialize(**where, initialization_timeout=_NEVER)
+        except (ValueError, RuntimeError) as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=initialise, daemon=True)
+    thread.start()
+    end = time.monotonic() + _MEETING_SECONDS
+    try:
+        while thread.is_alive():
             if time.monotonic() >= end:
-                raise UserError(
-                    f"parallel.coordinator: nobody answers at {address} ({error}); start process 0 "
-                    "there (parallel.process=0), or mend the address"
-                ) from error
-        time.sleep(1)
+                raise TimeoutError(f"not all of them came in {_MEETING_SECONDS} s")
+            thread.join(_LOOK_SECONDS)
+    except BaseException:
+        end_at_once()  # the thread still waits for a service that ends with this process
+        raise
+    if failed:
+        raise failed[0]
 
 
 def _wait_for_all(processes: int) -> None:
@@ -140,4 +150,8 @@ def _wait_for_all(processes: int) -> None:
     from orbax.checkpoint import multihost
 
     meet = multihost.get_barrier_sync_fn(processes=set(range(processes)))
-    meet(key="ditta_jax run", timeout_ms=1000 * _MEETING_SECONDS)
+    try:
+        meet(key="ditta_jax run", timeout_ms=1000 * _MEETING_SECONDS)
+    except RuntimeError as error:  # one of them has ended since they met
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the run's other processes are not there any more ({reason})") from error

@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -109,12 +111,29 @@ def test_adapted_students_are_kept_by_one_process_only():
         checked(config)
 
 
-def test_a_coordinator_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(hosts, "_MEETING_SECONDS", 0)
-    with socket.socket() as own:  # bound, and nobody listens
+@pytest.mark.robustness(
+    AREA, "a run of several processes of which one never comes", "named by those that waited"
+)
+@pytest.mark.parametrize("process", [0, 1])
+def test_who_waits_in_vain_says_so(tmp_path, process, said):
+    """In a process of its own, which ends while JAX still waits."""
+    with socket.socket() as own:  # a port that nobody has
         own.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{own.getsockname()[1]}"
-        with pytest.raises(UserError, match=f"nobody answers at {address}.*parallel.process=0"):
-            hosts._find(address)
-        own.listen()
-        hosts._find(address)
+    text = f"""
+from pathlib import Path
+from ditta_jax.configuration import default_config
+from ditta_jax.errors import run
+from ditta_jax.runs import hosts
+hosts._MEETING_SECONDS = 2
+config = default_config()
+config.parallel.update({{"coordinator": "{address}", "processes": 2, "process": {process}}})
+run(lambda: hosts.joined(config.parallel, Path("run")).__enter__())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 2, ended.stderr
+    last = said(ended.stderr.splitlines()[-1])
+    assert f"{address}: the run's processes did not meet (not all of them came in 2 s)" in last
+    assert not (tmp_path / "run").exists()
