@@ -44,7 +44,8 @@ def check(report: Any) -> None:
         report: the section of the configuration.
 
     Raises:
-        UserError: the package is not installed, or the reference is no run.
+        UserError: the package is not installed, or the reference is no run, or one whose result
+            somebody has edited.
     """
     if not report.tensorboard:
         return
@@ -58,6 +59,8 @@ def check(report: Any) -> None:
             f"report.reference: {report.reference} holds no finished video; name the folder of a "
             "run, such as runs/demo"
         )
+    if report.reference and (Path(report.reference) / "result.json").exists():
+        run_data.told(run_data.read_run(Path(report.reference)))
 
 
 def write_video(run: Path, video: str, scores: Mapping[str, Scores], reference: str = "") -> None:

@@ -118,3 +118,15 @@ def test_what_is_missing_is_told_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install tensorboardX"):
         tensorboard.check(report)
+
+
+@pytest.mark.parametrize("edit", [{"methods": {"ditta": {"mIoU": 7.0}}}, {"videos": [{}]}])
+def test_a_reference_that_somebody_edited_is_refused_before_the_work(runs, edit):
+    _, other = runs
+    file = other / "result.json"
+    report = default_config().report
+    report.tensorboard, report.reference = True, str(other)
+    tensorboard.check(report)
+    file.write_text(json.dumps(json.loads(file.read_text()) | edit))
+    with pytest.raises(UserError, match="result.json: not as a run writes it"):
+        tensorboard.check(report)
