@@ -15,7 +15,7 @@ from ditta_jax.data.prepared import open_builder
 from ditta_jax.data.published import PUBLISHED
 from ditta_jax.data.sources import DATA_SETS, Palette, folder_rules, videos_of_data_set
 from ditta_jax.data.tfds_videos import data_source, published_videos
-from ditta_jax.data.video import Video
+from ditta_jax.data.video import Video, check_index
 from ditta_jax.data.where import existing_folder
 from ditta_jax.errors import UserError
 
@@ -31,9 +31,7 @@ class Stills(Sequence[tuple[np.ndarray, np.ndarray]]):
         return self._length
 
     def __getitem__(self, index):
-        if not 0 <= index < self._length:
-            raise IndexError(f"picture {index} of {self._length}")
-        return self._reader(index)
+        return self._reader(check_index(index, self._length, "picture"))
 
 
 def stills(

@@ -45,9 +45,7 @@ class _Store(Sequence[bytes]):
         return self._length
 
     def __getitem__(self, index):
-        if not 0 <= index < self._length:
-            raise IndexError(f"record {index} of {self._length}")
-        return self._source[self._start + index][self._key]
+        return self._source[self._start + check_index(index, self._length, "record")][self._key]
 
 
 class _EncodedLabels(LabelSequence):

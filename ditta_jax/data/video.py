@@ -123,9 +123,7 @@ class Videos(Sequence[Video]):
     def __getitem__(self, index):
         if isinstance(index, slice):
             raise TypeError("videos are opened one by one; slices are not supported")
-        if not 0 <= index < len(self):
-            raise IndexError(f"video {index} of {len(self)}")
-        return self._opener(index)
+        return self._opener(check_index(index, len(self), "video"))
 
     def named(self, name: str) -> Video:
         """The video of that name, opened."""
@@ -167,8 +165,8 @@ class EncodedFrames(FrameSequence):
         return upright_encoding(self._store[check_index(index, len(self))], where)
 
 
-def check_index(index: int, length: int) -> int:
+def check_index(index: int, length: int, what: str = "frame") -> int:
     """The index itself; IndexError unless 0 ≤ index < length (no counting from the end)."""
     if not 0 <= index < length:
-        raise IndexError(f"frame {index} of {length}")
+        raise IndexError(f"{what} {index} of {length}")
     return index
