@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ditta_jax.configuration.method_sections import METHODS
 from ditta_jax.configuration.schema import flat
+from ditta_jax.ranges import METHODS
 
 EMBEDDED = "embedded"
 _DEMO = "procedural_drive"
