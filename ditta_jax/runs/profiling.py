@@ -1,7 +1,7 @@
 """JAX traces of chosen videos: what host and device did when, to be opened in XProf or Perfetto.
 
-<profile.folder>/<video>/A/…      stage A, where it comes before the others
-<profile.folder>/<video>/work/…   all that follows
+In `profile.folder`, a folder a video, and in it `A` for stage A, where it comes before the others,
+and `work` for all that follows.
 
 The programs in it carry the names of the stages and of their parts (`jax.named_scope`).
 """
