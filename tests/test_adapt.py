@@ -304,19 +304,23 @@ def test_devices_share_the_videos_of_stage_d(base, tmp_path, monkeypatch, capsys
     assert seconds[0] == seconds[1] > 0
 
     # What cannot be done of one video is said of it, and the other is whole.
-    config.output = str(tmp_path / "broken")
     draw = VideoWork._draw
+    for error, words in ((UserError("no picture"), "no picture"), (MemoryError(), "not enough")):
+        config.output = str(tmp_path / words)
 
-    def refused(own, out, *rest):
-        if own.name == "video_000":
-            raise UserError("no picture")
-        return draw(own, out, *rest)
+        def refused(own, out, *rest, error=error):
+            if own.name == "video_000":
+                raise error
+            return draw(own, out, *rest)
 
-    monkeypatch.setattr(VideoWork, "_draw", refused)
-    broken = all_videos.adapt_videos(config)
-    assert broken["failed"] == {"video_000": "no picture"}
-    assert [video["name"] for video in broken["videos"]] == ["video_001"]
-    assert broken["videos"][0]["scores"] == shared["videos"][1]["scores"]
+        monkeypatch.setattr(VideoWork, "_draw", refused)
+        broken = all_videos.adapt_videos(config)
+        assert list(broken["failed"]) == ["video_000"]
+        assert broken["failed"]["video_000"].startswith(words)
+        assert [video["name"] for video in broken["videos"]] == ["video_001"]
+        assert broken["videos"][0]["scores"] == shared["videos"][1]["scores"]
+        films = (tmp_path / words / "run" / "film").iterdir()
+        assert [film.name for film in films] == ["video_001.json"]
 
 
 def test_the_ground_truth_can_stand_in_for_the_teacher(base, tmp_path):

@@ -11,6 +11,11 @@ from jaxtyping import PyTree
 AXIS = "video"
 
 
+def devices_of(videos: int) -> list[jax.Device]:
+    """The devices of this process that so many videos side by side are spread over, at most."""
+    return jax.local_devices()[:videos]
+
+
 def video_mesh(devices: Sequence[jax.Device]) -> Mesh:
     """A mesh of the devices; not by `jax.make_mesh`, whose explicit axes a scan refuses."""
     return Mesh(np.array(devices), (AXIS,))

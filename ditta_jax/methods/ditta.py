@@ -20,6 +20,7 @@ from ditta_jax.algorithm.padding import pad_features, pad_targets, pad_warm_up, 
 from ditta_jax.algorithm.settings import Settings
 from ditta_jax.algorithm.targets import FrameTarget, target
 from ditta_jax.algorithm.video_mesh import (
+    devices_of,
     fetch,
     home,
     on_every_device,
@@ -65,7 +66,7 @@ class Ditta(Method):
     ) -> list[Prepared]:
         """Adapt to several videos of one size in one program."""
         targets = [targets_of(warm_up, model.num_classes, settings) for warm_up in warm_ups]
-        here = jax.local_devices()[:devices]
+        here = devices_of(devices)
         adapted = adapt_to_many(model, warm_ups, targets, settings, here)
         return [
             self.prepared(model, *each) for each in zip(warm_ups, targets, adapted, strict=True)

@@ -19,6 +19,7 @@ from ditta_jax.algorithm.adaptation import TaughtFrames
 from ditta_jax.algorithm.model import Model
 from ditta_jax.algorithm.padding import OBJECT_BUCKETS, bucket
 from ditta_jax.algorithm.settings import Settings
+from ditta_jax.algorithm.video_mesh import devices_of
 from ditta_jax.errors import UserError
 from ditta_jax.methods import ditta, frozen, stream
 from ditta_jax.methods.protocol import Fixed, Frame
@@ -69,7 +70,7 @@ def room_of(parallel: Any) -> Room:
     Args:
         parallel: the section of the configuration.
     """
-    devices = jax.local_devices()[: parallel.videos]
+    devices = devices_of(parallel.videos)
     on_cpu = devices[0].platform == "cpu"
     found = [_available()] if on_cpu else [_limit(device) for device in devices]
     if parallel.memory_gb > 0:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ditta_jax.algorithm.model import adapted_student
+from ditta_jax.algorithm.video_mesh import devices_of
 from ditta_jax.data.video import Video
 from ditta_jax.errors import UserError, WriteError
 from ditta_jax.methods.protocol import Method, Prepared, WarmUp
@@ -263,7 +264,7 @@ def _prepare(work: Work, method: Method, videos: Sequence[VideoWork]) -> None:
 
 def in_turn(work: Work, videos: Sequence[VideoWork]) -> list[list[VideoWork]]:
     """Which videos of a group stage D segments at once: all, where each can have a device."""
-    several = len(_devices(work)) > 1 and len(videos) > 1
+    several = len(devices_of(work.config.parallel.videos)) > 1 and len(videos) > 1
     return [list(videos)] if several else [[own] for own in videos]
 
 
@@ -279,7 +280,9 @@ def segment_group(
         advance: called after each frame.
     """
     place = (
-        DefaultDevice(work.model) if len(videos) == 1 else OverDevices(work.model, _devices(work))
+        DefaultDevice(work.model)
+        if len(videos) == 1
+        else OverDevices(work.model, devices_of(work.config.parallel.videos))
     )
     methods, size = list(videos[0].methods.values()), videos[0].size
     with ExitStack() as stack:
@@ -308,10 +311,6 @@ def _open_if_well(end: ExitStack) -> Iterator[None]:
     """Close what a video has open once the body fails, as an error in its own body would."""
     try:
         yield
-    except UserError as error:
+    except Exception as error:  # too little memory is no UserError yet
         end.__exit__(type(error), error, error.__traceback__)
         raise
-
-
-def _devices(work: Work) -> list[jax.Device]:
-    return jax.local_devices()[: work.config.parallel.videos]
