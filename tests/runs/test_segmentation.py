@@ -3,8 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ditta_jax.algorithm.model import take_apart
-from ditta_jax.algorithm.settings import Settings
 from ditta_jax.errors import UserError
 from ditta_jax.methods import ditta, registry
 from ditta_jax.methods.protocol import Prepared
@@ -14,28 +12,7 @@ from ditta_jax.runs import segmentation, stages
 from ditta_jax.runs.placement import OverDevices
 from ditta_jax.runs.segmentation import Clocks, Rest, score, segment_rest, segment_videos
 from ditta_jax.students.platform import compiling_for
-from ditta_jax.students.student import new_student
 from tests.runs.tiny_video import CONFIG, SIZE, RandomFrames
-
-
-@pytest.fixture(scope="module")
-def settings():
-    return Settings(scale=(32, 32))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return take_apart(new_student(CONFIG), "float32")
-
-
-@pytest.fixture(scope="module")
-def frames():
-    return RandomFrames(5)
-
-
-@pytest.fixture(scope="module")
-def warm_up(model, frames, settings):
-    return stages.label_warm_up(model, frames, settings, "street", stop=2)
 
 
 def segment(model, frames, settings, prepared, first=2):

@@ -6,33 +6,12 @@ import pytest
 from flax import nnx
 
 from ditta_jax.algorithm.model import take_apart
-from ditta_jax.algorithm.settings import Settings
 from ditta_jax.data.preprocess import to_input
 from ditta_jax.errors import UserError
 from ditta_jax.runs import stages
 from ditta_jax.students.platform import compiling_for
 from ditta_jax.students.student import new_student
-from tests.runs.tiny_video import CONFIG, SIZE, RandomFrames
-
-
-@pytest.fixture(scope="module")
-def settings():
-    return Settings(scale=(32, 32))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return take_apart(new_student(CONFIG), "float32")
-
-
-@pytest.fixture(scope="module")
-def frames():
-    return RandomFrames(5)
-
-
-@pytest.fixture(scope="module")
-def warm_up(model, frames, settings):
-    return stages.label_warm_up(model, frames, settings, "street", stop=2)
+from tests.runs.tiny_video import CONFIG, SIZE
 
 
 def test_weights_that_converters_leave_on_the_host_go_to_the_device_once(model):
