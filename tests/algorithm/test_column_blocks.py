@@ -89,11 +89,10 @@ def everything(z, z_fused, u, prototypes, weight, label):
     """All that is computed at source resolution, of one frame."""
     size, ids = (H, W), jnp.where(label == 255, 0, label)
     ce = jax.value_and_grad(losses.cross_entropy)
-    on_logits = jax.value_and_grad(losses.cross_entropy)
     apart = jax.value_and_grad(contrast.contrastive_loss)
     return {
         "cross entropy": ce(z, label, INNER),
-        "of logits": on_logits(z, label, INNER, "logits"),
+        "of logits": ce(z, label, INNER, "logits"),
         "reliability": losses.momentum_reliability(z, size, INNER),
         "contrast": apart(u, prototypes, jnp.ones(O, bool), ids),
         "labels and entropy": inference._label_and_entropy(z, size, INNER),
